@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What may be asked of a service over the bus: the plain feed format."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, ConfigDict, Field
+
+from libs.contracts.envelope import CloudEvent
+from libs.contracts.words import (
+    AssetKind,
+    Contract,
+    DeclaredLevels,
+    Facts,
+    RelationType,
+    ShortText,
+    Slug,
+    SourceKey,
+    Zone,
+)
+
+SourceVersion = Annotated[int, Field(ge=0, le=2**63 - 1)]
+
+
+class Command(Contract):
+    """Commands refuse fields they do not know: a mistyped field name must not be lost in silence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class RelationItem(Command):
+    """A relation to the asset that `feed` (default: this feed) knows as `source_key`, seen already or not yet."""
+
+    type: RelationType
+    source_key: SourceKey
+    feed: Slug | None = None
+
+
+class FeedItem(Command):
+    """The state of one asset as its source tells it, or that it is gone.
+
+    An item states the whole asset: what it leaves out is not there. Of two items with one `source_key`
+    the one with the lower `source_version` is ignored whenever it arrives.
+    """
+
+    body: Slug
+    feed: Slug
+    source_key: SourceKey
+    source_version: SourceVersion
+    operation: Literal["upsert", "retire"] = "upsert"
+    kind: AssetKind = AssetKind.INFORMATION
+    name: ShortText | None = None
+    section: ShortText | None = None
+    zone: Zone | None = None
+    facts: Facts = Field(default_factory=dict)
+    declared: DeclaredLevels = DeclaredLevels()
+    relations: Annotated[tuple[RelationItem, ...], Field(max_length=1000)] = ()
+    reason: ShortText | None = None
+    observed_at: AwareDatetime | None = None
+
+
+class FeedItemSubmitted(CloudEvent[FeedItem]):
+    """One item on `daicho.feed.v1`; `subject` is the source key."""
+
+    type: Literal["daicho.feed.item.v1"] = "daicho.feed.item.v1"

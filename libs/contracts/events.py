@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What has happened, as every consumer of the topics sees it (design §4)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import AwareDatetime
+
+from libs.contracts.envelope import CloudEvent
+from libs.contracts.problems import Reason
+from libs.contracts.words import (
+    AssetKind,
+    AssetStatus,
+    Audience,
+    Contract,
+    DeclaredLevels,
+    Dimension,
+    Facts,
+    Levels,
+    Part,
+    RelationType,
+    Slug,
+    Text,
+    Zone,
+)
+
+
+class Relation(Contract):
+    """A relation to an asset of the same network, which may not be in the register yet."""
+
+    type: RelationType
+    asset_id: str
+
+
+class Asset(Contract):
+    """One asset of the register at one revision (research/jp-standards.md §6 for the columns behind `facts`)."""
+
+    asset_id: str
+    body: Slug
+    network: Slug
+    kind: AssetKind
+    name: str
+    section: str | None = None
+    zone: Zone | None = None
+    status: AssetStatus = AssetStatus.ACTIVE
+    facts: Facts
+    declared: DeclaredLevels = DeclaredLevels()
+    relations: tuple[Relation, ...] = ()
+
+
+class Change(Contract):
+    """Who or what made a change, and why: `feed` and `source_key` for a feed, `actor` for a person."""
+
+    feed: Slug | None = None
+    source_key: str | None = None
+    source_version: int | None = None
+    actor: str | None = None
+    reason: str | None = None
+
+
+class AssetChange(Contract):
+    """`before` is None for a new asset. A retired asset has an `after` with status `retired`.
+
+    An asset that moves to another body is retired under its old key, with reason `moved`, and new under its new one.
+    """
+
+    before: Asset | None
+    after: Asset
+    change: Change
+
+
+class AssetChanged(CloudEvent[AssetChange]):
+    """On `daicho.assets.v1`, from inventory; `subject` is the asset id, `revision` the register's."""
+
+    type: Literal["daicho.asset.changed.v1"] = "daicho.asset.changed.v1"
+
+
+class AssetRef(Contract):
+    """The asset an event is about, as far as its own body may know it."""
+
+    asset_id: str
+    name: str
+    kind: AssetKind
+    zone: Zone | None = None
+    section: str | None = None
+
+
+class Inherited(Contract):
+    """Where an inherited level came down from.
+
+    `path` is the chain of asset ids from this asset's neighbour to the origin, all of this asset's body;
+    it is empty, and `asset_id` None, where the origin or the way to it is another body's (design §4).
+    """
+
+    body: Slug
+    asset_id: str | None = None
+    relation: RelationType
+    path: tuple[str, ...] = ()
+
+
+class Explanation(Contract):
+    """Why an asset has its effective level in one dimension.
+
+    `origin` names what binds; `rule` is the id and text of the rule, at the origin asset if inherited.
+    `declared`, `derived` and `inherited` keep the level that each source would have given, or None.
+    """
+
+    level: str
+    origin: Literal["declared", "derived", "inherited", "override"]
+    rule: str | None = None
+    text: Text | None = None
+    inherited_from: Inherited | None = None
+    declared: str | None = None
+    derived: str | None = None
+    inherited: str | None = None
+
+
+class ClassificationChange(Contract):
+    """Effective levels before and after; None before an asset is known, and after it is retired."""
+
+    asset: AssetRef
+    asset_revision: int
+    before: Levels | None
+    after: Levels | None
+    explanations: dict[Dimension, Explanation]
+
+
+class ClassificationChanged(CloudEvent[ClassificationChange]):
+    """On `daicho.classifications.v1`; `revision` is classification's own per asset."""
+
+    type: Literal["daicho.classification.changed.v1"] = "daicho.classification.changed.v1"
+
+
+class Basis(Contract):
+    """What a duty rests on; grade A or B of research/jp-standards.md §0, or None for a `project default`."""
+
+    source: str
+    place: str | None = None
+    grade: Literal["A", "B"] | None = None
+
+
+class Duty(Contract):
+    """An obligation as its audience reads it. `period` is ISO 8601 (`P1Y`), or None for what holds at all times."""
+
+    id: str
+    part: Part
+    audience: Audience
+    title: Text
+    action: Text
+    evidence: Text
+    period: str | None = None
+    basis: Basis
+
+
+class DutyRef(Contract):
+    """Enough of an obligation to say which one has ceased to bind."""
+
+    id: str
+    part: Part
+    audience: Audience
+    title: Text
+
+
+class ObligationsChange(Contract):
+    """`in_force` is the whole set of obligation ids, sorted: the last event per asset is enough for a late consumer.
+
+    The texts of every id are in the last `daicho.standard.published.v1` of the same `standardversion`.
+    """
+
+    asset: AssetRef
+    asset_revision: int
+    levels: Levels | None
+    in_force: tuple[str, ...]
+    imposed: tuple[Duty, ...]
+    lifted: tuple[DutyRef, ...]
+
+
+class ObligationsChanged(CloudEvent[ObligationsChange]):
+    """On `daicho.obligations.v1`; same `revision` counter as the classification's."""
+
+    type: Literal["daicho.obligations.changed.v1"] = "daicho.obligations.changed.v1"
+
+
+class Standard(Contract):
+    """A published standard as far as consumers need it: its scales in rising order, and every duty's text."""
+
+    name: str
+    version: str
+    digest: str
+    effective_from: AwareDatetime
+    scales: dict[Dimension, tuple[str, ...]]
+    duties: tuple[Duty, ...]
+
+
+class StandardPublished(CloudEvent[Standard]):
+    """On `daicho.control.v1`; `subject` is `<name>`."""
+
+    type: Literal["daicho.standard.published.v1"] = "daicho.standard.published.v1"
+
+
+class DeadLetter(Contract):
+    """A message that could not be taken, whole: bytes in Base64 (RFC 4648 §4), with where it stood.
+
+    `field` is the path of the offending field, such as `data.facts.record_count`; `detail` holds no value of it.
+    """
+
+    reason: Reason
+    field: str | None = None
+    detail: str
+    consumer: str
+    topic: str
+    partition: int
+    offset: int
+    key: str | None
+    value: str | None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class DeadLettered(CloudEvent[DeadLetter]):
+    """On `daicho.deadletter.v1`; `subject` is `<topic>/<partition>/<offset>`; the key is the parked message's."""
+
+    type: Literal["daicho.deadletter.parked.v1"] = "daicho.deadletter.parked.v1"
+
+
+class Release(Contract):
+    """That the parked messages of one key went back to their topic, in order."""
+
+    consumer: str
+    topic: str
+    key: str
+    actor: str
+    count: int
+
+
+class DeadLetterReleased(CloudEvent[Release]):
+    """On `daicho.deadletter.v1`, under the key that was parked."""
+
+    type: Literal["daicho.deadletter.released.v1"] = "daicho.deadletter.released.v1"

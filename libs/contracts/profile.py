@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The instance profile: which municipality, networks, bodies and feeds an instance serves (design §8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+
+from libs.contracts.words import Contract, Slug, Text
+
+
+def _checked_municipality(code: str) -> str:
+    weighted = sum(int(digit) * weight for digit, weight in zip(code, (6, 5, 4, 3, 2), strict=False))
+    expected = (11 - weighted % 11) % 10
+    if int(code[5]) != expected:
+        raise ValueError(f"the check digit of the local-government code must be {expected}")
+    return code
+
+
+Municipality = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$"), AfterValidator(_checked_municipality)]
+"""全国地方公共団体コード: five digits and a check digit (総務省, modulus 11, weights 6 5 4 3 2)."""
+
+
+class _Declared(Contract):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Network(_Declared):
+    """所管ネットワーク: `separation` None is the mayor's own (基本方針 §9)."""
+
+    id: Slug
+    in_charge: Slug
+    separation: Literal["logical", "physical"] | None = None
+
+
+class Body(_Declared):
+    """行政機関 (基本方針 §4 (1))."""
+
+    id: Slug
+    name: Text
+    network: Slug
+
+
+class Feed(_Declared):
+    """連携元: `bodies` are those it may speak for; `format` is how its door reads it."""
+
+    id: Slug
+    name: Text
+    bodies: Annotated[frozenset[Slug], Field(min_length=1)]
+    format: Literal["plain", "netbox", "csv"] = "plain"
+
+
+class Profile(_Declared):
+    """Raises ValidationError naming the entry where ids repeat or one names what is not declared."""
+
+    municipality: Municipality
+    name: Text
+    networks: Annotated[tuple[Network, ...], Field(min_length=1)]
+    bodies: Annotated[tuple[Body, ...], Field(min_length=1)]
+    feeds: tuple[Feed, ...] = ()
+
+    @model_validator(mode="after")
+    def _ids_agree(self) -> Profile:
+        for what, ids in (("networks", self.networks), ("bodies", self.bodies), ("feeds", self.feeds)):
+            listed = [entry.id for entry in ids]
+            if len(set(listed)) != len(listed):
+                raise ValueError(f"{what}: an id stands twice")
+        networks = {network.id for network in self.networks}
+        bodies = {body.id for body in self.bodies}
+        for body in self.bodies:
+            if body.network not in networks:
+                raise ValueError(f"bodies: {body.id} names the network {body.network}, which is not declared")
+        for network in self.networks:
+            if network.in_charge not in bodies:
+                raise ValueError(f"networks: {network.id} names the body {network.in_charge}, which is not declared")
+        for feed in self.feeds:
+            if not feed.bodies <= bodies:
+                raise ValueError(f"feeds: {feed.id} names bodies that are not declared: {sorted(feed.bodies - bodies)}")
+        return self
+
+    @cached_property
+    def body_by_id(self) -> Mapping[str, Body]:
+        return {body.id: body for body in self.bodies}
+
+    @cached_property
+    def feed_by_id(self) -> Mapping[str, Feed]:
+        return {feed.id: feed for feed in self.feeds}
+
+    def network_of(self, body: str) -> str:
+        """The network of a declared body; KeyError for one that is not."""
+        return self.body_by_id[body].network

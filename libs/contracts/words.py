@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vocabulary (design §2): one enumeration or constrained string for each term."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+
+class Dimension(StrEnum):
+    """機密性・完全性・可用性 (基本方針 §2 (5)–(7))."""
+
+    CONFIDENTIALITY = "confidentiality"
+    INTEGRITY = "integrity"
+    AVAILABILITY = "availability"
+
+
+class AssetKind(StrEnum):
+    """The kinds of information asset (基本方針 §4 (2); 施行規則16条の3第2項1号)."""
+
+    NETWORK = "network"
+    SYSTEM = "system"
+    FACILITY = "facility"
+    MEDIA = "media"
+    INFORMATION = "information"
+    DOCUMENT = "document"
+
+
+class Zone(StrEnum):
+    """三層の区分."""
+
+    MYNUMBER = "mynumber"
+    LGWAN = "lgwan"
+    INTERNET = "internet"
+    STANDALONE = "standalone"
+
+
+class RelationType(StrEnum):
+    """A relation reads from its owner: a system `stores` information, a document `describes` a system."""
+
+    STORES = "stores"
+    RUNS_ON = "runs_on"
+    CONNECTS = "connects"
+    HOUSED_IN = "housed_in"
+    DESCRIBES = "describes"
+    PRINTED_FROM = "printed_from"
+    CONTAINS = "contains"
+    BACKS_UP = "backs_up"
+    REDUNDANT_WITH = "redundant_with"
+
+
+class AssetStatus(StrEnum):
+    """`retired` keeps its place in the register with its history (soft delete)."""
+
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
+class Audience(StrEnum):
+    """Who a duty binds (research/jp-standards.md §4)."""
+
+    CISO = "ciso"
+    GENERAL_MANAGER = "general_manager"
+    DEPARTMENT_MANAGER = "department_manager"
+    SECTION_MANAGER = "section_manager"
+    SYSTEM_MANAGER = "system_manager"
+    SYSTEM_STAFF = "system_staff"
+    STAFF = "staff"
+    CONTRACTOR = "contractor"
+    COMMITTEE = "committee"
+    CSIRT = "csirt"
+    AUDITOR = "auditor"
+
+
+class Part(StrEnum):
+    """The nine parts of the model standard (research/jp-standards.md §3)."""
+
+    ORGANISATION = "organisation"
+    CLASSIFICATION = "classification"
+    RESILIENCE = "resilience"
+    PHYSICAL = "physical"
+    HUMAN = "human"
+    TECHNICAL = "technical"
+    OPERATIONS = "operations"
+    OUTSOURCING_CLOUD = "outsourcing_cloud"
+    REVIEW = "review"
+
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+"""Ids of bodies, networks and feeds: they are parts of keys, so they hold no slash."""
+
+LevelCode = Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{1,4}$")]
+"""A level of one scale, such as `3B`; its order is the standard's, never the string's."""
+
+FactName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+SourceKey = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+FactItem = Annotated[str, StringConstraints(max_length=300)]
+FactValue = (
+    bool
+    | Annotated[int, Field(ge=-(2**53), le=2**53)]
+    | float
+    | FactItem
+    | Annotated[list[FactItem], Field(max_length=64)]
+)
+"""JSON scalars, or a list of strings; what a name means and its type are the standard's (`standards/*/facts.yaml`)."""
+
+Facts = Annotated[dict[FactName, FactValue], Field(max_length=64)]
+
+
+class Contract(BaseModel):
+    """Base of what crosses a topic: immutable; fields that a later minor version adds are passed over."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="null", allow_inf_nan=False)
+
+
+class Text(Contract):
+    """A sentence for people, in Japanese and English."""
+
+    ja: str
+    en: str
+
+
+class Levels(Contract):
+    """One level for each dimension, in the codes of the standard's scales."""
+
+    confidentiality: LevelCode
+    integrity: LevelCode
+    availability: LevelCode
+
+
+class DeclaredLevels(Contract):
+    """What a ledger says itself; a dimension it is silent about is None."""
+
+    confidentiality: LevelCode | None = None
+    integrity: LevelCode | None = None
+    availability: LevelCode | None = None
