@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real parts, shared by every test of a run: one Kafka and one PostgreSQL, started when first asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from libs.devstack import Stack, devstack
+
+LONG = os.environ.get("DAICHO_TEST_LONG") == "1"
+
+settings.register_profile("short", max_examples=60, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("long", max_examples=1500, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("long" if LONG else "short")
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    data: Path = tmp_path_factory.mktemp("stack")
+    with devstack(data) as running:
+        yield running
