@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The instance profile: check digit, and entries that name one another."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from libs.contracts import Profile
+
+SAMPLE = Path("samples/city/profile.yaml")
+
+
+@pytest.fixture
+def document() -> dict[str, Any]:
+    return yaml.safe_load(SAMPLE.read_text(encoding="utf-8"))
+
+
+def test_the_sample_city_has_the_nine_bodies_of_the_policy(document: dict[str, Any]) -> None:
+    profile = Profile.model_validate(document)
+
+    names = {body.name.ja for body in profile.bodies}
+    assert names >= {
+        "市長部局", "教育委員会", "選挙管理委員会", "監査委員・監査事務局", "農業委員会事務局",
+        "公平委員会", "固定資産評価審査委員会", "上下水道局", "議会事務局",
+    }  # fmt: skip
+    assert profile.network_of("waterworks") == "waterworks"
+    assert profile.network_of("election") == "mayor"
+
+
+@pytest.mark.parametrize("code", ["131016", "011002", "473821"])
+def test_real_local_government_codes_pass(document: dict[str, Any], code: str) -> None:
+    assert Profile.model_validate({**document, "municipality": code}).municipality == code
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"municipality": "990018"}, "check digit"),
+        ({"municipality": "99001"}, "municipality"),
+        ({"networks": [{"id": "mayor", "in_charge": "nobody"}]}, "nobody|not declared"),
+        ({"bodies": [{"id": "mayor", "name": {"ja": "市", "en": "c"}, "network": "moon"}]}, "moon"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_mistake_is_named(document: dict[str, Any], change: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValidationError, match=named):
+        Profile.model_validate({**document, **change})
+
+
+def test_an_id_that_stands_twice_is_refused(document: dict[str, Any]) -> None:
+    document["bodies"].append(document["bodies"][0])
+
+    with pytest.raises(ValidationError, match="bodies: an id stands twice"):
+        Profile.model_validate(document)
