@@ -14,8 +14,12 @@ from libs.devstack import Stack, devstack
 
 LONG = os.environ.get("DAICHO_TEST_LONG") == "1"
 
-settings.register_profile("short", max_examples=60, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("long", max_examples=1500, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "short", max_examples=60, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "long", max_examples=1500, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("long" if LONG else "short")
 
 
