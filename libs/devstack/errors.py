@@ -4,6 +4,7 @@
 Each function returns a `DevstackError` whose text is one sentence that says what is wrong and what to do about it.
 """
 
+import errno
 from pathlib import Path
 
 
@@ -40,6 +41,12 @@ def folder_unusable(folder: Path, reason: str) -> DevstackError:
     return DevstackError(
         f"The folder {folder} cannot be used for the data ({reason}): choose one that you may write to."
     )
+
+
+def folder_failed(data: Path, error: OSError) -> DevstackError:
+    if error.errno == errno.ENOSPC:
+        return disk_ran_full(data, "The stack")
+    return folder_unusable(Path(error.filename or data), error.strerror or str(error))
 
 
 def folder_busy(data: Path) -> DevstackError:

@@ -61,6 +61,9 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
+# after a crash the node may not register again before its last session has ended
+broker.heartbeat.interval.ms=1000
+broker.session.timeout.ms=3000
 
 num.network.threads=2
 num.io.threads=4

@@ -17,6 +17,7 @@ from libs.devstack import errors
 
 CHILD = Path(__file__).with_name("child.py")
 LOG_LIMIT = 16 * 2**20
+LEFTOVERS_END_WITHIN = 10.0
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import json
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -18,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 from rich.progress import Progress
 
 from libs.devstack import errors, state
 from libs.devstack.credentials import KAFKA_ACCOUNTS, Credentials, kafka_secret, postgres_secret
 from libs.devstack.jars import ensure_jars
 from libs.devstack.ports import LOOPBACK
-from libs.devstack.processes import end_leftovers
+from libs.devstack.processes import LEFTOVERS_END_WITHIN, end_leftovers
 
 ROOT = Path(__file__).resolve().parents[2]
 STOPPED_WITHIN = 60
@@ -118,17 +118,15 @@ def down(data: Path) -> bool:
     Also clears away what a killed supervisor left. Raises `DevstackError` if it does not stop in 60 seconds.
     """
     data = _absolute(data)
+    _refuse_other_user(data)
     was_running = _ask_to_stop(data)
-    left = [one for one in state.leftovers(data) if one.find()] if data.is_dir() else []
-    end_leftovers(left, patience=5.0)
-    if data.is_dir():
-        state.forget(data)
-    return was_running or bool(left)
+    return _clear_leftovers(data) or was_running
 
 
 def load(data: Path) -> Stack:
     """Return the stack that is running on `data`; raises `DevstackError` if there is none."""
     data = _absolute(data)
+    _refuse_other_user(data)
     known = state.recall(data)
     if known is None:
         raise errors.not_running(data)
@@ -172,7 +170,7 @@ def _start(
             stderr=output,
             text=True,
             cwd="/",
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])},
             start_new_session=True,
         )
     try:
@@ -187,16 +185,22 @@ def _prepare_folder(data: Path) -> None:
     """Make the folder, and refuse one that this user may not use or whose disk is nearly full."""
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _refuse_other_user(data)
         (data / "logs").mkdir(mode=0o700, exist_ok=True)
+        (data / "logs" / "supervisor.log").touch()
     except OSError as error:
         raise errors.folder_unusable(data, error.strerror or str(error)) from error
-    owner = data.stat().st_uid
-    if os.geteuid() not in (0, owner):
-        raise errors.other_user(data, _user_name(owner))
     needed = LATER_START_NEEDS if (data / "postgres").exists() else FIRST_START_NEEDS
     free = shutil.disk_usage(data).free
     if free < needed:
         raise errors.disk_full(data, free, needed)
+
+
+def _refuse_other_user(data: Path) -> None:
+    with suppress(FileNotFoundError):
+        owner = data.stat().st_uid
+        if os.geteuid() not in (0, owner):
+            raise errors.other_user(data, _user_name(owner))
 
 
 def _user_name(uid: int) -> str:
@@ -225,18 +229,34 @@ def _end(process: "subprocess.Popen[str]", data: Path) -> None:
         process.wait(STOPPED_WITHIN)
     except subprocess.TimeoutExpired as error:
         raise errors.supervisor_stuck(data, process.pid, STOPPED_WITHIN) from error
+    _clear_leftovers(_absolute(data))
+
+
+def _clear_leftovers(data: Path) -> bool:
+    """Clear away what a killed supervisor left on `data`; False if there was nothing, or another one has taken over."""
+    if not data.is_dir() or (lock := state.try_lock(data)) is None:
+        return False
+    try:
+        left = [one for one in state.leftovers(data) if one.find()]
+        end_leftovers(left, LEFTOVERS_END_WITHIN)
+        state.forget(data)
+        return bool(left)
+    finally:
+        os.close(lock)
 
 
 def _ask_to_stop(data: Path) -> bool:
     """Ask the supervisor, if there is one, to stop; return when it has ended."""
-    asked = 0
+    asked: psutil.Process | None = None
     deadline = time.monotonic() + STOPPED_WITHIN
     while (holder := state.lock_holder(data)) is not None:
         if time.monotonic() > deadline:
             raise errors.supervisor_stuck(data, holder, STOPPED_WITHIN)
-        if holder and holder != asked:
-            with suppress(ProcessLookupError):
-                os.kill(holder, signal.SIGTERM)
-            asked = holder
+        if holder and asked is None:
+            with suppress(psutil.NoSuchProcess):
+                asked = psutil.Process(holder)
+                asked.terminate()
         time.sleep(0.02)
-    return asked != 0
+    if asked is not None:
+        asked.wait(STOPPED_WITHIN)
+    return asked is not None

@@ -20,14 +20,13 @@ from types import FrameType
 
 from libs.devstack import state
 from libs.devstack.credentials import Credentials
-from libs.devstack.errors import DevstackError, folder_busy
+from libs.devstack.errors import DevstackError, folder_busy, folder_failed
 from libs.devstack.kafka import Kafka
 from libs.devstack.ports import Ports
 from libs.devstack.postgres import Postgres
-from libs.devstack.processes import ProcessId, end_leftovers, stop
+from libs.devstack.processes import LEFTOVERS_END_WITHIN, ProcessId, end_leftovers, stop
 
 STOP_WITHIN = 30.0
-LEFTOVERS_END_WITHIN = 10.0
 
 
 class StopAskedError(Exception):
@@ -145,9 +144,9 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         tell({"error": str(error)})
         return 1
-    except Exception as error:
+    except OSError as error:
         traceback.print_exc()
-        tell({"unexpected": f"{type(error).__name__}: {error}"})
+        tell({"error": str(folder_failed(options.data, error))})
         return 1
     return 0
 
