@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logs, metrics, health and traces: how each service says what it does and how it fares."""
+
+from libs.observability.health import Health, Probe, ProbeResult
+from libs.observability.logs import configure_logging
+from libs.observability.metrics import Metric, Metrics
+from libs.observability.trace import child_of, new_traceparent
+
+__all__ = [
+    "Health",
+    "Metric",
+    "Metrics",
+    "Probe",
+    "ProbeResult",
+    "child_of",
+    "configure_logging",
+    "new_traceparent",
+]

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who calls, for which bodies, in which roles; and how a refusal is told (design §8)."""
+
+from libs.security.apps import OPEN_PATHS, HttpSettings, create_app, server
+from libs.security.guard import UnguardedRoute, assert_guarded, authenticated
+from libs.security.identity import EVERY_BODY, Identity, Role
+from libs.security.keys import IssuerUnavailable, KeySource, RemoteKeys
+from libs.security.problems import FieldError, ProblemError, install_problem_handlers
+from libs.security.settings import OidcSettings
+from libs.security.tokens import InvalidToken, TokenVerifier
+
+__all__ = [
+    "EVERY_BODY",
+    "OPEN_PATHS",
+    "FieldError",
+    "HttpSettings",
+    "Identity",
+    "InvalidToken",
+    "IssuerUnavailable",
+    "KeySource",
+    "OidcSettings",
+    "ProblemError",
+    "RemoteKeys",
+    "Role",
+    "TokenVerifier",
+    "UnguardedRoute",
+    "assert_guarded",
+    "authenticated",
+    "create_app",
+    "install_problem_handlers",
+    "server",
+]

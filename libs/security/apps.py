@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A FastAPI application with what every service's must have, and the server that serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Any, Final
+
+import uvicorn
+from fastapi import FastAPI, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from libs.contracts import ProblemType
+from libs.security.guard import assert_guarded
+from libs.security.problems import install_problem_handlers, problem_response
+from libs.security.tokens import TokenVerifier
+
+OPEN_PATHS: Final = frozenset({"/health/live", "/health/ready"})
+MAX_BODY_BYTES: Final = 1024 * 1024
+
+
+class HttpSettings(BaseModel):
+    """`DAICHO_HTTP__HOST` and `DAICHO_HTTP__PORT`; loopback unless said otherwise."""
+
+    model_config = ConfigDict(frozen=True)
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    max_connections: Annotated[int, Field(ge=1)] = 500
+
+
+class SecuredApp(FastAPI):
+    """Refuses to serve at all while one of its routes is neither guarded nor declared open."""
+
+    open_paths: Collection[str] = OPEN_PATHS
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Called before the first request or lifespan event, when all routes are known."""
+        assert_guarded(self, self.open_paths)
+        return _TooLargeAsProblem(super().build_middleware_stack())
+
+
+def create_app(
+    title: str,
+    verifier: TokenVerifier,
+    *,
+    version: str,
+    open_paths: Collection[str] = OPEN_PATHS,
+    max_body_bytes: int = MAX_BODY_BYTES,
+    lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None,
+) -> FastAPI:
+    """An application whose routes all ask for a token but `open_paths`, whose bodies are limited, whose errors are problems.
+
+    A route may set another limit of its own (`max_body_size=`). There are no built-in pages for the API's description.
+    """
+    app = SecuredApp(
+        title=title,
+        version=version,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+        max_body_size=max_body_bytes,
+    )
+    app.open_paths = open_paths
+    app.state.token_verifier = verifier
+    install_problem_handlers(app)
+    return app
+
+
+def server(app: FastAPI, settings: HttpSettings) -> uvicorn.Server:
+    """A server to be run by `await server.serve()`; a failed start ends it."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            lifespan="on",
+            log_config=None,
+            server_header=False,
+            limit_concurrency=settings.max_connections,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=10,
+        )
+    )
+
+
+class _TooLargeAsProblem:
+    """Starlette answers some oversize bodies in plain text; here every refusal is a problem document."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        replaced = False
+
+        async def send_problem(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start":
+                replaced = message["status"] == 413 and _is_plain(message)
+                if replaced:
+                    response = problem_response(Request(scope), ProblemType.TOO_LARGE, 413, "problems.http.413")
+                    await response(scope, receive, send)
+            if not replaced:
+                await send(message)
+
+        await self.app(scope, receive, send_problem)
+
+
+def _is_plain(message: Message) -> bool:
+    return any(name == b"content-type" and value.startswith(b"text/plain") for name, value in message["headers"])
