@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logs, metrics, health and traces: how each service says what it does and how it fares."""
+"""Logs, metrics, health and traces: how each service says what it does and how it fares.
 
-from libs.observability.health import Health, Probe, ProbeResult
+The HTTP routes are in `libs.observability.health`, which needs a web framework; the rest does not.
+"""
+
 from libs.observability.logs import configure_logging
 from libs.observability.metrics import Metric, Metrics
+from libs.observability.probes import Probe, ProbeResult
 from libs.observability.trace import child_of, new_traceparent
 
 __all__ = [
-    "Health",
     "Metric",
     "Metrics",
     "Probe",

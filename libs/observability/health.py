@@ -8,42 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Final, Literal, Protocol
+from collections.abc import Callable, Sequence
+from typing import Annotated, Final, Literal
 
 import structlog
 from fastapi import APIRouter, Depends, Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from libs.observability.metrics import Metrics
+from libs.observability.probes import Probe, ProbeResult
 from libs.security import Identity, Role, authenticated
 
 LIVE: Final = "/health/live"
 READY: Final = "/health/ready"
 
 _log = structlog.get_logger(__name__)
-
-
-class ProbeResult(BaseModel):
-    """What a probe found: numbers (`lag daicho.feed.v1-0`, `oldest_seconds`), and a stable code where it is not well."""
-
-    model_config = ConfigDict(frozen=True)
-
-    ok: bool
-    code: str | None = None
-    measures: Mapping[str, float] = {}
-
-
-class Probe(Protocol):
-    """One thing that must be well for the service to be ready. `name` is fixed, such as `outbox` or `consumer`."""
-
-    @property
-    def name(self) -> str: ...
-
-    async def check(self) -> ProbeResult:
-        """Look now; whatever it raises, or a wait of over two seconds, counts as not well."""
-        ...
 
 
 class ProbeReport(ProbeResult):

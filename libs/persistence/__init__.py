@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """PostgreSQL: pools and sessions scoped to bodies, staging by COPY, the tables every service has, migrations, roles."""
 
-from libs.persistence.migrations import SchemaDrift, assert_no_drift, upgrade
-from libs.persistence.pool import Pool, PoolConnection, PrivilegedRole, create_pool
+from libs.persistence.migrations import SchemaDriftError, assert_no_drift, upgrade
+from libs.persistence.pool import Pool, PoolConnection, PrivilegedRoleError, create_pool
 from libs.persistence.probes import OutboxProbe, PostgresProbe
 from libs.persistence.provisioning import dsn_for, owner_of, provision
 from libs.persistence.rls import disable_body_rls, enable_body_rls
@@ -21,8 +21,8 @@ __all__ = [
     "PoolConnection",
     "PostgresProbe",
     "PostgresSettings",
-    "PrivilegedRole",
-    "SchemaDrift",
+    "PrivilegedRoleError",
+    "SchemaDriftError",
     "Sessions",
     "StagingTable",
     "assert_no_drift",

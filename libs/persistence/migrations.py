@@ -43,7 +43,7 @@ ORDER BY class.relname
 """
 
 
-class SchemaDrift(AssertionError):
+class SchemaDriftError(AssertionError):
     """The migrated schema is not what the models say, or a table with a body lacks row-level security."""
 
 
@@ -60,7 +60,7 @@ async def downgrade(service_package: str, owner_dsn: str, revision: str = "base"
 
 
 async def assert_no_drift(metadata: MetaData, owner_dsn: str) -> None:
-    """For tests: raises SchemaDrift where a migrated database differs from the models, or a row of a body is unprotected."""
+    """For tests: raises SchemaDriftError where a migrated database differs from the models, or a row of a body is unprotected."""
     await _with_connection(owner_dsn, lambda connection: _compare(connection, metadata))
 
 
@@ -74,10 +74,10 @@ def _compare(connection: Connection, metadata: MetaData) -> None:
     context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
     differences = compare_metadata(context, metadata)
     if differences:
-        raise SchemaDrift(f"the models and the migrations differ: {differences}")
+        raise SchemaDriftError(f"the models and the migrations differ: {differences}")
     unprotected = connection.execute(text(_UNPROTECTED)).scalars().all()
     if unprotected:
-        raise SchemaDrift(f"tables with a body and no row-level security: {', '.join(unprotected)}")
+        raise SchemaDriftError(f"tables with a body and no row-level security: {', '.join(unprotected)}")
 
 
 def _config(service_package: str, connection: Connection) -> Config:

@@ -23,14 +23,14 @@ WHERE rolname = current_user
 """
 
 
-class PrivilegedRole(RuntimeError):
+class PrivilegedRoleError(RuntimeError):
     """The DSN is of a role to which row-level security does not apply: the owner, or a superuser."""
 
 
 async def create_pool(settings: PostgresSettings) -> Pool:
     """Open a pool; JSON columns are read and written as Python values, also by COPY.
 
-    Raises PrivilegedRole, or what asyncpg raises where the server cannot be reached or refuses the password.
+    Raises PrivilegedRoleError, or what asyncpg raises where the server cannot be reached or refuses the password.
     """
     return await asyncpg.create_pool(
         settings.dsn.get_secret_value(),
@@ -61,7 +61,7 @@ async def prepare(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     """Make a new connection ready: refuse a privileged role, set the codecs."""
     privileged = await connection.fetchval(_PRIVILEGED)
     if privileged is not None:
-        raise PrivilegedRole(
+        raise PrivilegedRoleError(
             f"the role {privileged} is not subject to row-level security; use the service's run-time role"
         )
     await connection.set_type_codec("json", schema="pg_catalog", format="binary", encoder=to_json, decoder=from_json)

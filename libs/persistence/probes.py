@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from libs.observability.health import ProbeResult
 from libs.observability.metrics import OUTBOX_OLDEST, OUTBOX_ROWS, Metrics
+from libs.observability.probes import ProbeResult
 from libs.persistence.pool import Pool
 
 _OUTBOX = """
@@ -39,10 +39,9 @@ class OutboxProbe:
         self._max_age = max_age
 
     async def check(self) -> ProbeResult:
-        found = await self._pool.fetchrow(_OUTBOX)
-        assert found is not None
-        self._rows.set(found["rows"])
-        self._oldest.set(found["oldest"])
-        ok = found["oldest"] < self._max_age
-        measures = {"rows": float(found["rows"]), "oldest_seconds": round(found["oldest"], 3)}
+        ((rows, oldest),) = await self._pool.fetch(_OUTBOX)
+        self._rows.set(rows)
+        self._oldest.set(oldest)
+        ok = oldest < self._max_age
+        measures = {"rows": float(rows), "oldest_seconds": round(oldest, 3)}
         return ProbeResult(ok=ok, code=None if ok else "outbox-old", measures=measures)

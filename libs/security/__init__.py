@@ -2,12 +2,12 @@
 """Who calls, for which bodies, in which roles; and how a refusal is told (design §8)."""
 
 from libs.security.apps import OPEN_PATHS, HttpSettings, create_app, server
-from libs.security.guard import UnguardedRoute, assert_guarded, authenticated
+from libs.security.guard import UnguardedRouteError, assert_guarded, authenticated
 from libs.security.identity import EVERY_BODY, Identity, Role
-from libs.security.keys import IssuerUnavailable, KeySource, RemoteKeys
+from libs.security.keys import IssuerUnavailableError, KeySource, RemoteKeys
 from libs.security.problems import FieldError, ProblemError, install_problem_handlers
 from libs.security.settings import OidcSettings
-from libs.security.tokens import InvalidToken, TokenVerifier
+from libs.security.tokens import InvalidTokenError, TokenVerifier
 
 __all__ = [
     "EVERY_BODY",
@@ -15,15 +15,15 @@ __all__ = [
     "FieldError",
     "HttpSettings",
     "Identity",
-    "InvalidToken",
-    "IssuerUnavailable",
+    "InvalidTokenError",
+    "IssuerUnavailableError",
     "KeySource",
     "OidcSettings",
     "ProblemError",
     "RemoteKeys",
     "Role",
     "TokenVerifier",
-    "UnguardedRoute",
+    "UnguardedRouteError",
     "assert_guarded",
     "authenticated",
     "create_app",

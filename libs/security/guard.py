@@ -14,15 +14,15 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from libs.contracts import ProblemType
 from libs.security.identity import Identity, Role
-from libs.security.keys import IssuerUnavailable
+from libs.security.keys import IssuerUnavailableError
 from libs.security.problems import ProblemError
-from libs.security.tokens import InvalidToken, TokenVerifier
+from libs.security.tokens import InvalidTokenError, TokenVerifier
 
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT")
 _log = structlog.get_logger(__name__)
 
 
-class UnguardedRoute(RuntimeError):
+class UnguardedRouteError(RuntimeError):
     """A route that anybody could call, and that is not in the list of open ones."""
 
 
@@ -61,13 +61,13 @@ def authenticated(*roles: Role | str) -> Guard:
 
 
 def assert_guarded(app: FastAPI, open_paths: Collection[str]) -> None:
-    """Raises UnguardedRoute for the first route, mount or socket without a guard whose path is not in `open_paths`."""
+    """Raises UnguardedRouteError for the first route, mount or socket without a guard whose path is not in `open_paths`."""
     for context in iter_route_contexts(app.routes):
         if context.path in open_paths:
             continue
         dependant = getattr(context, "dependant", None)
         if not isinstance(dependant, Dependant) or not any(isinstance(call, Guard) for call in _calls(dependant)):
-            raise UnguardedRoute(f"{context.path or context.route!r} asks for no token: add authenticated(...)")
+            raise UnguardedRouteError(f"{context.path or context.route!r} asks for no token: add authenticated(...)")
 
 
 def _calls(dependant: Dependant) -> Iterator[object]:
@@ -80,10 +80,10 @@ async def _verify(request: Request, token: str) -> Identity:
     verifier: TokenVerifier = request.app.state.token_verifier
     try:
         return await verifier.verify(token)
-    except InvalidToken as error:
+    except InvalidTokenError as error:
         _log.info("token refused", reason=error.reason)
         raise _unauthenticated(f"security.{error.reason}", 'Bearer error="invalid_token"') from None
-    except IssuerUnavailable as error:
+    except IssuerUnavailableError as error:
         _log.error("issuer unavailable", detail=str(error))
         raise ProblemError(ProblemType.BUSY, "security.issuer_unavailable", headers={"Retry-After": "5"}) from error
 

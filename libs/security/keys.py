@@ -24,11 +24,11 @@ _KEY_TYPE: Final = {"ES256": ECKey, "RS256": RSAKey, "PS256": RSAKey}
 _log = structlog.get_logger(__name__)
 
 
-class IssuerUnavailable(Exception):
+class IssuerUnavailableError(Exception):
     """The issuer's keys cannot be had, or what it sends is no key set."""
 
 
-class UnknownKey(Exception):
+class UnknownKeyError(Exception):
     """The issuer has no such key."""
 
 
@@ -36,7 +36,7 @@ class KeySource(Protocol):
     """Where a verifier gets public keys."""
 
     async def key(self, kid: str | None, algorithm: str) -> ECKey | RSAKey:
-        """The key with that id for that algorithm. Raises UnknownKey or IssuerUnavailable."""
+        """The key with that id for that algorithm. Raises UnknownKeyError or IssuerUnavailableError."""
         ...
 
 
@@ -46,7 +46,7 @@ class KeySet:
     def __init__(self, document: Mapping[str, Any]) -> None:
         entries = document.get("keys")
         if not isinstance(entries, list):
-            raise IssuerUnavailable("the key set has no keys")
+            raise IssuerUnavailableError("the key set has no keys")
         self._keys = [key for entry in entries if (key := _public_key(entry)) is not None]
 
     def find(self, kid: str | None, algorithm: str) -> ECKey | RSAKey | None:
@@ -80,7 +80,7 @@ class RemoteKeys:
             keys = await self._refreshed(self._tried)
             found = keys.find(kid, algorithm)
         if found is None:
-            raise UnknownKey
+            raise UnknownKeyError
         return found
 
     def _usable(self, age: float) -> KeySet | None:
@@ -93,7 +93,7 @@ class RemoteKeys:
                 await self._fetch()
         keys = self._usable(self._settings.keys_kept_for)
         if keys is None:
-            raise IssuerUnavailable("its keys could not be fetched")
+            raise IssuerUnavailableError("its keys could not be fetched")
         return keys
 
     def _may_try(self) -> bool:
@@ -104,7 +104,7 @@ class RemoteKeys:
         try:
             async with asyncio.timeout(self._settings.timeout):
                 self._keys = KeySet(await self._get(await self._jwks_uri()))
-        except (httpx.HTTPError, TimeoutError, IssuerUnavailable, ValueError) as error:
+        except (httpx.HTTPError, TimeoutError, IssuerUnavailableError, ValueError) as error:
             _log.error(
                 "issuer keys not fetched", issuer=self._settings.issuer, detail=str(error) or type(error).__name__
             )
@@ -116,7 +116,7 @@ class RemoteKeys:
             await self._get(self._settings.issuer.rstrip("/") + "/.well-known/openid-configuration")
         )
         if found.issuer != self._settings.issuer:
-            raise IssuerUnavailable("its discovery document names another issuer")
+            raise IssuerUnavailableError("its discovery document names another issuer")
         return found.jwks_uri
 
     async def _get(self, url: str) -> Mapping[str, Any]:
@@ -125,14 +125,14 @@ class RemoteKeys:
             "GET", url, headers={"Accept": "application/json"}, follow_redirects=False
         ) as answer:
             if answer.status_code != 200:
-                raise IssuerUnavailable(f"status {answer.status_code}")
+                raise IssuerUnavailableError(f"status {answer.status_code}")
             async for chunk in answer.aiter_bytes():
                 body += chunk
                 if len(body) > MAX_DOCUMENT_BYTES:
-                    raise IssuerUnavailable("its document is too large")
+                    raise IssuerUnavailableError("its document is too large")
         document = json.loads(body)
         if not isinstance(document, dict):
-            raise IssuerUnavailable("its document is no JSON object")
+            raise IssuerUnavailableError("its document is no JSON object")
         return document
 
 

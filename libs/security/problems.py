@@ -109,10 +109,10 @@ class ProblemError(HTTPException):
 
 def install_problem_handlers(app: FastAPI) -> None:
     """Answer every refusal, validation error, unknown route and unexpected failure of `app` with a problem document."""
-    app.add_exception_handler(ProblemError, _on_problem)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(Exception, _on_failure)
+    app.exception_handler(ProblemError)(_on_problem)
+    app.exception_handler(RequestValidationError)(_on_invalid)
+    app.exception_handler(HTTPException)(_on_http)
+    app.exception_handler(Exception)(_on_failure)
 
 
 def language_of(accept_language: str | None) -> Language:
@@ -156,8 +156,7 @@ def problem_response(
     )
 
 
-async def _on_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ProblemError)
+async def _on_problem(request: Request, error: ProblemError) -> Response:
     return problem_response(
         request,
         error.problem,
@@ -169,8 +168,7 @@ async def _on_problem(request: Request, error: Exception) -> Response:
     )
 
 
-async def _on_invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+async def _on_invalid(request: Request, error: RequestValidationError) -> Response:
     errors = [_field_error(one) for one in error.errors()]
     malformed = any(one["type"] == "json_invalid" for one in error.errors())
     return problem_response(
@@ -183,8 +181,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
     )
 
 
-async def _on_http(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+async def _on_http(request: Request, error: HTTPException) -> Response:
     key = f"problems.http.{error.status_code}" if error.status_code in (400, 404, 405, 413) else "problems.http.other"
     return problem_response(
         request,

@@ -12,7 +12,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, RSAKey
 
 from libs.security.identity import EVERY_BODY, ROLES_OF_EVERY_BODY, Identity, Role
-from libs.security.keys import KeySource, UnknownKey
+from libs.security.keys import KeySource, UnknownKeyError
 from libs.security.settings import OidcSettings
 
 MAX_TOKEN_CHARS: Final = 8192
@@ -22,7 +22,7 @@ _TYPES: Final = frozenset({"at+jwt", "application/at+jwt", "jwt"})
 Reason = Literal["token_malformed", "token_forged", "token_expired", "token_early", "token_elsewhere", "token_claims"]
 
 
-class InvalidToken(Exception):
+class InvalidTokenError(Exception):
     """Why a token is not taken: the code of a sentence in the catalogue, `security.<reason>`."""
 
     def __init__(self, reason: Reason) -> None:
@@ -39,12 +39,12 @@ class TokenVerifier:
         self._clock = clock
 
     async def verify(self, token: str) -> Identity:
-        """The caller whom a token names. Raises InvalidToken, or IssuerUnavailable where its keys cannot be had."""
+        """The caller whom a token names. Raises InvalidTokenError, or IssuerUnavailableError where its keys cannot be had."""
         header = self._header(token)
         try:
             key = await self._keys.key(header.get("kid"), header["alg"])
-        except UnknownKey:
-            raise InvalidToken("token_forged") from None
+        except UnknownKeyError:
+            raise InvalidTokenError("token_forged") from None
         claims = _signed_claims(token, key, header["alg"])
         self._check_addressed(claims)
         self._check_time(claims)
@@ -53,57 +53,57 @@ class TokenVerifier:
     def _header(self, token: str) -> Mapping[str, Any]:
         """The protected header, as yet unproven; only algorithms of the allow-list go on (RFC 8725 §3.1)."""
         if len(token) > MAX_TOKEN_CHARS or not token.isascii():
-            raise InvalidToken("token_malformed")
+            raise InvalidTokenError("token_malformed")
         try:
             header = jws.extract_compact(token.encode()).protected
         except (JoseError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            raise InvalidToken("token_malformed") from None
+            raise InvalidTokenError("token_malformed") from None
         kid, kind = header.get("kid"), header.get("typ", "jwt")
         if header.get("alg") not in self._settings.algorithms:
-            raise InvalidToken("token_forged")
+            raise InvalidTokenError("token_forged")
         if (
             not isinstance(kid, str | None)
             or not isinstance(kind, str)
             or kind.lower() not in _TYPES
             or "crit" in header
         ):
-            raise InvalidToken("token_malformed")
+            raise InvalidTokenError("token_malformed")
         return header
 
     def _check_addressed(self, claims: Mapping[str, Any]) -> None:
         audience = claims.get("aud")
         audiences = audience if isinstance(audience, list) else [audience]
         if claims.get("iss") != self._settings.issuer or self._settings.audience not in audiences:
-            raise InvalidToken("token_elsewhere")
+            raise InvalidTokenError("token_elsewhere")
 
     def _check_time(self, claims: Mapping[str, Any]) -> None:
         now = self._clock().timestamp()
         expires = _seconds(claims, "exp")
         if expires is None:
-            raise InvalidToken("token_claims")
+            raise InvalidTokenError("token_claims")
         if now >= expires + self._settings.leeway:
-            raise InvalidToken("token_expired")
+            raise InvalidTokenError("token_expired")
         for name in ("nbf", "iat"):
             begins = _seconds(claims, name)
             if begins is not None and now < begins - self._settings.leeway:
-                raise InvalidToken("token_early")
+                raise InvalidTokenError("token_early")
 
 
 def identity_from(claims: Mapping[str, Any]) -> Identity:
     """The claims `sub`, `roles`, `bodies` and `feeds`; `bodies` must be there, and `["*"]` beside a role that may have it.
 
-    Roles that Daicho does not know are another application's and are passed over. Raises InvalidToken.
+    Roles that Daicho does not know are another application's and are passed over. Raises InvalidTokenError.
     """
     subject = claims.get("sub")
     if not isinstance(subject, str) or not subject:
-        raise InvalidToken("token_claims")
+        raise InvalidTokenError("token_claims")
     roles = frozenset(Role(role) for role in _strings(claims, "roles") if role in _ROLES)
     bodies = frozenset(_strings(claims, "bodies"))
     feeds = frozenset(_strings(claims, "feeds")) if "feeds" in claims else frozenset[str]()
     if EVERY_BODY not in bodies:
         return Identity(subject, bodies, roles, feeds)
     if len(bodies) > 1 or roles.isdisjoint(ROLES_OF_EVERY_BODY):
-        raise InvalidToken("token_claims")
+        raise InvalidTokenError("token_claims")
     return Identity(subject, "*", roles, feeds)
 
 
@@ -111,13 +111,13 @@ def _signed_claims(token: str, key: ECKey | RSAKey, algorithm: str) -> Mapping[s
     try:
         return jwt.decode(token, key, algorithms=[algorithm]).claims
     except (JoseError, ValueError, TypeError, RecursionError):
-        raise InvalidToken("token_forged") from None
+        raise InvalidTokenError("token_forged") from None
 
 
 def _strings(claims: Mapping[str, Any], name: str) -> Collection[str]:
     value = claims.get(name)
     if not isinstance(value, list) or not all(isinstance(one, str) and one for one in value):
-        raise InvalidToken("token_claims")
+        raise InvalidTokenError("token_claims")
     return value
 
 
@@ -127,5 +127,5 @@ def _seconds(claims: Mapping[str, Any], name: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**53:
-        raise InvalidToken("token_claims")
+        raise InvalidTokenError("token_claims")
     return float(value)
