@@ -47,7 +47,8 @@ def configure_logging(service: str, instance: str = "", *, level: str = "INFO", 
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared[:-1], _access_line, bind],
+            foreign_pre_chain=[*shared, _access_line],
+            pass_foreign_args=True,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.StackInfoRenderer(),
@@ -99,12 +100,12 @@ def _mask(match: re.Match[str]) -> str:
 
 def _access_line(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Take uvicorn's access line apart; the query string can hold what a person searched for, so it is dropped."""
-    record = event.get("_record")
-    if record is None or record.name != "uvicorn.access" or not isinstance(record.args, tuple) or len(record.args) != 5:
-        return event
-    client, method, target, _version, status = record.args
-    path = str(target).partition("?")[0]
-    event.update(event="http request", client=client, method=method, path=path, status=status)
+    arguments = event.pop("positional_args", ())
+    event.pop("color_message", None)
+    if event["_record"].name == "uvicorn.access" and len(arguments) == 5:
+        client, method, target, _version, status = arguments
+        path = str(target).partition("?")[0]
+        event.update(event="http request", client=client, method=method, path=path, status=status)
     return event
 
 

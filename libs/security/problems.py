@@ -5,21 +5,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from libs.catalogue import text
+from libs.catalogue import Language, text
 from libs.contracts import FieldProblem, Problem, ProblemType
 
 MEDIA_TYPE: Final = "application/problem+json"
 MAX_FIELDS: Final = 50
 """Further offending fields are not told: a batch can have thousands."""
-
-Language = Literal["ja", "en"]
 
 _STATUS: Final = {
     ProblemType.INVALID: 422,
