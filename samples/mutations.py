@@ -99,43 +99,35 @@ def _number_along(fact: str, rising: Sequence[int], up: bool) -> Step:
     return step
 
 
-def _declared_along(up: bool) -> Step:
+def _declared_along(step_by: int) -> Step:
+    """One level up or down in one dimension; what is not declared counts as the lowest."""
+
     def step(rng: random.Random, item: Item) -> Item | None:
         declared = item.get("declared", {})
-        choices = [
-            {**declared, dimension: levels[at + (1 if up else -1)]}
-            for dimension, levels in _LEVELS.items()
-            if (at := levels.index(declared.get(dimension, "1"))) >= 0 and 0 <= at + (1 if up else -1) < len(levels)
-        ]
+        moved = {name: levels.index(declared.get(name, "1")) + step_by for name, levels in _LEVELS.items()}
+        choices = [{**declared, name: _LEVELS[name][at]} for name, at in moved.items() if 0 <= at < len(_LEVELS[name])]
         return {**item, "declared": rng.choice(choices)} if choices else None
 
     return step
 
 
-_UP: Mapping[str, Step] = {
-    "rto": _number_along("rto_hours", _RTO_RISING, True),
-    "records": _number_along("record_count", _RECORDS_RISING, True),
-    "declared": _declared_along(True),
-}
-_DOWN: Mapping[str, Step] = {
-    "rto": _number_along("rto_hours", _RTO_RISING, False),
-    "records": _number_along("record_count", _RECORDS_RISING, False),
-    "declared": _declared_along(False),
-}
+_SHORTER_RTO, _LONGER_RTO = (_number_along("rto_hours", _RTO_RISING, up) for up in (True, False))
+_MORE_RECORDS, _FEWER_RECORDS = (_number_along("record_count", _RECORDS_RISING, up) for up in (True, False))
+_DECLARED_UP, _DECLARED_DOWN = _declared_along(1), _declared_along(-1)
 
 _RAISING: Mapping[str, Sequence[Step]] = {
-    "information": (_more_private, _more_private, _withdrawn, _weightier_kind, _UP["records"], _UP["declared"]),
-    "document": (_weightier_kind, _UP["declared"]),
-    "system": (_UP["rto"], _UP["declared"]),
-    "network": (_UP["rto"], _UP["declared"]),
-    "media": (_UP["declared"],),
-    "facility": (_UP["declared"],),
+    "information": (_more_private, _more_private, _withdrawn, _weightier_kind, _MORE_RECORDS, _DECLARED_UP),
+    "document": (_weightier_kind, _DECLARED_UP),
+    "system": (_SHORTER_RTO, _DECLARED_UP),
+    "network": (_SHORTER_RTO, _DECLARED_UP),
+    "media": (_DECLARED_UP,),
+    "facility": (_DECLARED_UP,),
 }
 _LOWERING: Mapping[str, Sequence[Step]] = {
-    "information": (_less_private, _less_private, _published, _lighter_kind, _DOWN["records"], _DOWN["declared"]),
-    "document": (_lighter_kind, _DOWN["declared"]),
-    "system": (_DOWN["rto"], _DOWN["declared"]),
-    "network": (_DOWN["rto"], _DOWN["declared"]),
-    "media": (_DOWN["declared"],),
-    "facility": (_DOWN["declared"],),
+    "information": (_less_private, _less_private, _published, _lighter_kind, _FEWER_RECORDS, _DECLARED_DOWN),
+    "document": (_lighter_kind, _DECLARED_DOWN),
+    "system": (_LONGER_RTO, _DECLARED_DOWN),
+    "network": (_LONGER_RTO, _DECLARED_DOWN),
+    "media": (_DECLARED_DOWN,),
+    "facility": (_DECLARED_DOWN,),
 }
