@@ -146,6 +146,7 @@ _WRONG_VALUES: tuple[Mapping[str, Any], ...] = (
     {"source_version": None},
     {"name": 12},
     {"name": ""},
+    {"name": "制御文字\u0000を含む名称"},
     {"name": "台帳" * 200},
     {"kind": "server"},
     {"zone": "dmz"},

@@ -95,10 +95,13 @@ LevelCode = Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{1,4}$")]
 """A level of one scale, such as `3B`; its order is the standard's, never the string's."""
 
 FactName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=300)]
-SourceKey = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+_NO_NUL = r"^[^\x00]*$"
+"""PostgreSQL keeps no NUL in a text; refused at the door, it costs one item and not a batch."""
 
-FactItem = Annotated[str, StringConstraints(max_length=300)]
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=_NO_NUL)]
+SourceKey = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_NO_NUL)]
+
+FactItem = Annotated[str, StringConstraints(max_length=300, pattern=_NO_NUL)]
 FactValue = (
     bool
     | Annotated[int, Field(ge=-(2**53), le=2**53)]
