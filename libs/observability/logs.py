@@ -24,6 +24,9 @@ _SECRET_TEXT: Final = re.compile(
     r"|(?P<user>://[^\s/:@]*:)[^\s/@]+(?=@)"
 )
 
+# what PostgreSQL and pydantic quote of the data in their messages
+_QUOTED_DATA: Final = re.compile(r"(?m)^DETAIL:.*$|(?<=input_value=).*(?=, input_type=)")
+
 
 def configure_logging(service: str, instance: str = "", *, level: str = "INFO", stream: TextIO | None = None) -> None:
     """Send every log line of this process, also those of the standard library, to `stream` (default: standard error).
@@ -86,7 +89,7 @@ def _clean(key: str, value: Any) -> Any:
     if _SECRET_KEY.search(key) and not isinstance(value, bool | int | float | None):
         return REDACTED
     if isinstance(value, str):
-        return _SECRET_TEXT.sub(_mask, value)
+        return _QUOTED_DATA.sub(REDACTED, _SECRET_TEXT.sub(_mask, value))
     if isinstance(value, MutableMapping):
         return {name: _clean(str(name), inner) for name, inner in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -37,6 +37,7 @@ class Sessions:
             max_overflow=0,
             pool_timeout=settings.connect_timeout,
             pool_pre_ping=True,
+            hide_parameters=True,
         )
 
     @asynccontextmanager

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from joserfc import jwt
+from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
@@ -130,7 +131,7 @@ class IssuerFolder:
     def _key(self) -> ECKey:
         try:
             return ECKey.import_key(self._read(_KEY))
-        except ValueError:
+        except (JoseError, ValueError, KeyError):
             raise PrivateFileError(f"{self._folder / _KEY} is broken: remove it to have it made anew.") from None
 
     @cached_property

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 import httpx
 import structlog
-from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, JWKRegistry, RSAKey
 from pydantic import BaseModel
 
@@ -46,8 +46,11 @@ class KeySet:
     def __init__(self, document: Mapping[str, Any]) -> None:
         entries = document.get("keys")
         if not isinstance(entries, list):
-            raise IssuerUnavailableError("the key set has no keys")
+            raise IssuerUnavailableError("its key set has no keys")
         self._keys = [key for entry in entries if (key := _public_key(entry)) is not None]
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
 
     def find(self, kid: str | None, algorithm: str) -> ECKey | RSAKey | None:
         """The key of that id; without an id, the only key there is for the algorithm."""
@@ -58,8 +61,9 @@ class KeySet:
 class RemoteKeys:
     """Keys of an issuer by OpenID Connect Discovery 1.0.
 
-    One fetch at a time, and none sooner than `refresh_at_most_every` after the last, whatever ids callers make up. Old keys
-    stay in use while the issuer cannot be reached, up to `keys_kept_for`: by then no token that it signed is still valid.
+    One fetch at a time, and none sooner than `refresh_at_most_every` after the last, whatever ids callers make up; a second
+    after one that failed. Known keys are renewed in the background, and stay in use while the issuer cannot be reached, up to
+    `keys_kept_for`: by then few tokens that it signed are still valid, and it can sign no new ones.
     """
 
     def __init__(
@@ -70,46 +74,58 @@ class RemoteKeys:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._keys: KeySet | None = None
-        self._fetched = 0.0
-        self._tried: float | None = None
+        self._fetched_at = -math.inf
+        self._next_try = -math.inf
+        self._tries = 0
+        self._renewal: asyncio.Task[None] | None = None
 
     async def key(self, kid: str | None, algorithm: str) -> ECKey | RSAKey:
-        keys = self._usable(self._settings.keys_fresh_for) or await self._refreshed(self._tried)
-        found = keys.find(kid, algorithm)
+        found = self._kept().find(kid, algorithm)
         if found is None:
-            keys = await self._refreshed(self._tried)
-            found = keys.find(kid, algorithm)
+            await self._refresh()
+            if not self._kept():
+                raise IssuerUnavailableError("its keys could not be fetched")
+            found = self._kept().find(kid, algorithm)
+        elif self._clock() - self._fetched_at >= self._settings.keys_fresh_for and self._may_try():
+            self._renewal = asyncio.create_task(self._refresh())
         if found is None:
             raise UnknownKeyError
         return found
 
-    def _usable(self, age: float) -> KeySet | None:
-        return self._keys if self._clock() - self._fetched < age else None
+    def _kept(self) -> KeySet:
+        if self._keys is None or self._clock() - self._fetched_at >= self._settings.keys_kept_for:
+            return KeySet({"keys": []})
+        return self._keys
 
-    async def _refreshed(self, seen: float | None) -> KeySet:
-        """The newest keys that may be fetched now; who waited while another fetched (`seen`) takes what that one got."""
+    async def _refresh(self) -> None:
+        """Fetch, if it is time to; who waited while another did takes what that one got."""
+        tries = self._tries
         async with self._lock:
-            if self._tried == seen and self._may_try():
+            if tries == self._tries and self._may_try():
                 await self._fetch()
-        keys = self._usable(self._settings.keys_kept_for)
-        if keys is None:
-            raise IssuerUnavailableError("its keys could not be fetched")
-        return keys
+                self._tries += 1
 
     def _may_try(self) -> bool:
-        return self._tried is None or self._clock() - self._tried >= self._settings.refresh_at_most_every
+        return self._clock() >= self._next_try
 
     async def _fetch(self) -> None:
-        self._tried = self._clock()
+        self._next_try = self._clock() + self._settings.retry_after
         try:
             async with asyncio.timeout(self._settings.timeout):
                 self._keys = KeySet(await self._get(await self._jwks_uri()))
-        except (httpx.HTTPError, TimeoutError, IssuerUnavailableError, ValueError) as error:
-            _log.error(
-                "issuer keys not fetched", issuer=self._settings.issuer, detail=str(error) or type(error).__name__
-            )
+        except (
+            httpx.HTTPError,
+            httpx.InvalidURL,
+            TimeoutError,
+            IssuerUnavailableError,
+            ValueError,
+            RecursionError,
+        ) as error:
+            detail = str(error) or type(error).__name__
+            _log.error("issuer keys not fetched", issuer=self._settings.issuer, detail=detail)
             return
-        self._fetched = self._clock()
+        self._fetched_at = self._clock()
+        self._next_try = self._fetched_at + self._settings.refresh_at_most_every
 
     async def _jwks_uri(self) -> str:
         found = _Discovery.model_validate(
@@ -146,7 +162,7 @@ def _public_key(entry: object) -> ECKey | RSAKey | None:
         return None
     try:
         key = JWKRegistry.import_key(entry)
-    except (JoseError, ValueError, TypeError, KeyError):
+    except Exception:  # whatever is wrong with one entry, the others stand
         return None
     if isinstance(key, ECKey):
         return key if key.curve_name == "P-256" else None

@@ -45,4 +45,5 @@ class OidcSettings(BaseModel):
     keys_fresh_for: Annotated[float, Field(gt=0)] = 600
     keys_kept_for: Annotated[float, Field(gt=0)] = 3600
     refresh_at_most_every: Annotated[float, Field(gt=0)] = 30
+    retry_after: Annotated[float, Field(gt=0)] = 1
     timeout: Annotated[float, Field(gt=0)] = 5
