@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """PostgreSQL: pools and sessions scoped to bodies, staging by COPY, the tables every service has, migrations, roles."""
 
-from libs.persistence.migrations import SchemaDriftError, assert_no_drift, upgrade
+from libs.persistence.migrations import SchemaDriftError, assert_no_drift, downgrade, upgrade
 from libs.persistence.pool import Pool, PoolConnection, PrivilegedRoleError, create_pool
 from libs.persistence.probes import OutboxProbe, PostgresProbe
 from libs.persistence.provisioning import dsn_for, owner_of, provision
@@ -10,7 +10,14 @@ from libs.persistence.scope import scoped
 from libs.persistence.sessions import Sessions
 from libs.persistence.settings import PostgresSettings
 from libs.persistence.staging import StagingTable, copy_staging
-from libs.persistence.tables import OffsetsTable, OutboxTable, ParkedKeyTable, model_base
+from libs.persistence.tables import (
+    OffsetsTable,
+    OutboxTable,
+    ParkedKeyTable,
+    create_service_tables,
+    drop_service_tables,
+    model_base,
+)
 
 __all__ = [
     "OffsetsTable",
@@ -28,7 +35,10 @@ __all__ = [
     "assert_no_drift",
     "copy_staging",
     "create_pool",
+    "create_service_tables",
     "disable_body_rls",
+    "downgrade",
+    "drop_service_tables",
     "dsn_for",
     "enable_body_rls",
     "model_base",

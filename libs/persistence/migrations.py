@@ -38,7 +38,11 @@ JOIN pg_namespace schema ON schema.oid = class.relnamespace AND schema.nspname =
 JOIN pg_attribute attribute ON attribute.attrelid = class.oid AND attribute.attname = 'body'
 WHERE class.relkind IN ('r', 'p') AND NOT (
   class.relrowsecurity AND class.relforcerowsecurity
-  AND EXISTS (SELECT FROM pg_policy WHERE polrelid = class.oid))
+  -- permissive policies add up: a second one would let more rows through
+  AND (SELECT array_agg(polname::text) FROM pg_policy WHERE polrelid = class.oid) = ARRAY['body_scope']
+  AND EXISTS (SELECT FROM pg_policy WHERE polrelid = class.oid AND polcmd = '*'
+              AND pg_get_expr(polqual, polrelid) LIKE '%daicho.bodies%'
+              AND pg_get_expr(polwithcheck, polrelid) = pg_get_expr(polqual, polrelid)))
 ORDER BY class.relname
 """
 

@@ -3,6 +3,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import secrets
+from base64 import b64encode
 from typing import Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -29,7 +33,7 @@ def dsn_for(dsn: str, role: str, password: str, database: str) -> str:
 async def provision(admin_dsn: str, service: str, owner_password: str, runtime_password: str) -> None:
     """Make the database and roles of a service, or bring what is there to what it must be; safe to call at each start.
 
-    `admin_dsn` is of a role that may create both. Afterwards the run-time role may connect, make temporary tables, and read and
+    `admin_dsn` is of a superuser. Afterwards the run-time role may connect, make temporary tables, and read and
     write the rows of what the owner makes; it can change no table and no policy.
     """
     owner, runtime = owner_of(service), service
@@ -67,7 +71,21 @@ async def _grant_inside(owner_dsn: str, runtime: str) -> None:
 async def _make_role(admin: asyncpg.Connection[asyncpg.Record], role: str, password: str) -> None:
     if not await admin.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)", role):
         await _run(admin, f"CREATE ROLE %I {_ROLE}", role)
-    await _run(admin, f"ALTER ROLE %I {_ROLE} PASSWORD %L", role, password)
+    await _run(admin, f"ALTER ROLE %I {_ROLE} PASSWORD %L", role, scram_verifier(password, secrets.token_bytes(16)))
+
+
+def scram_verifier(password: str, salt: bytes, iterations: int = 4096) -> str:
+    """What PostgreSQL keeps of a password (RFC 5802 §3, RFC 7677), so that the password itself is in no statement or log.
+
+    Raises ValueError for a password outside printable ASCII, which SASLprep would have to change.
+    """
+    if not (password and password.isascii() and password.isprintable()):
+        raise ValueError("a database password must be of printable ASCII characters")
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    stored_key = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server_key = hmac.digest(salted, b"Server Key", "sha256")
+    encoded = (b64encode(part).decode() for part in (salt, stored_key, server_key))
+    return "SCRAM-SHA-256${}:{}${}:{}".format(iterations, *encoded)
 
 
 async def _run(connection: asyncpg.Connection[asyncpg.Record], statement: str, *names: str) -> None:

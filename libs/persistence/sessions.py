@@ -45,7 +45,8 @@ class Sessions:
         """One transaction that sees and writes rows of `bodies` only; commits at the end, rolls back on an error."""
         setting = setting_of(bodies)
         async with AsyncSession(self._engine, expire_on_commit=False) as session, session.begin():
-            await session.execute(text("SELECT set_config('daicho.bodies', :bodies, true)"), {"bodies": setting})
+            connection = await session.connection()
+            await connection.execute(text("SELECT set_config('daicho.bodies', :bodies, true)"), {"bodies": setting})
             yield session
 
     async def close(self) -> None:

@@ -11,7 +11,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Identity, LargeBinary, func, text
+from alembic.operations import Operations
+from sqlalchemy import BigInteger, Column, DateTime, Identity, Integer, LargeBinary, String, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
@@ -68,3 +69,38 @@ class ParkedKeyTable(SQLModel):
     key: bytes = Field(primary_key=True, sa_type=LargeBinary)
     reason: str
     parked_at: datetime = Field(sa_type=DateTime(timezone=True))
+
+
+def create_service_tables(op: Operations) -> None:
+    """Make these tables in a service's first migration. What it makes never changes: a later shape is a migration of its own."""
+    op.create_table(
+        OffsetsTable.__tablename__,
+        Column("consumer", String, primary_key=True),
+        Column("topic", String, primary_key=True),
+        Column("partition", Integer, primary_key=True),
+        Column("next_offset", BigInteger, nullable=False),
+    )
+    op.create_table(
+        OutboxTable.__tablename__,
+        Column("id", BigInteger, Identity(always=True), primary_key=True),
+        Column("topic", String, nullable=False),
+        Column("key", LargeBinary, nullable=False),
+        Column("value", LargeBinary),
+        Column("headers", JSONB, server_default=text("'[]'::jsonb"), nullable=False),
+        Column("created_at", DateTime(timezone=True), server_default=func.now(), nullable=False),
+    )
+    op.create_table(
+        ParkedKeyTable.__tablename__,
+        Column("consumer", String, primary_key=True),
+        Column("topic", String, primary_key=True),
+        Column("partition", Integer, primary_key=True),
+        Column("key", LargeBinary, primary_key=True),
+        Column("reason", String, nullable=False),
+        Column("parked_at", DateTime(timezone=True), nullable=False),
+    )
+
+
+def drop_service_tables(op: Operations) -> None:
+    """Undo `create_service_tables`, in a downgrade."""
+    for table in (ParkedKeyTable, OutboxTable, OffsetsTable):
+        op.drop_table(table.__tablename__)
