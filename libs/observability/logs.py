@@ -19,7 +19,8 @@ _SECRET_KEY: Final = re.compile(
     re.I,
 )
 _SECRET_TEXT: Final = re.compile(
-    r"(?P<scheme>\b(?:Bearer|Basic)\s+)[\w.~+/=-]{8,}"
+    r"""(?P<header>(?i:authorization["']?\s*[:=]\s*["']?)(?:\w+\s+)?)[^\s"']+"""
+    r"|(?P<scheme>\b(?:Bearer|Basic)\s+)[\w.~+/=-]{8,}"
     r"|(?P<jwt>\beyJ[\w-]+\.[\w-]+\.[\w-]*)"
     r"|(?P<user>://[^\s/:@]*:)[^\s/@]+(?=@)"
 )
@@ -98,7 +99,7 @@ def _clean(key: str, value: Any) -> Any:
 
 
 def _mask(match: re.Match[str]) -> str:
-    return (match["scheme"] or match["user"] or "") + REDACTED
+    return (match["header"] or match["scheme"] or match["user"] or "") + REDACTED
 
 
 def _access_line(_logger: Any, _method: str, event: EventDict) -> EventDict:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-_VALID: Final = re.compile(r"^00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})$")
+_VALID: Final = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
 _NO_TRACE: Final = "0" * 32
 
 RandomBytes = Callable[[int], bytes]
@@ -21,7 +21,7 @@ def new_traceparent(random: RandomBytes = os.urandom) -> str:
 
 def child_of(traceparent: str | None, random: RandomBytes = os.urandom) -> str:
     """Continue a trace under a new parent id; begin one where there is none or it is not valid (§3.2.2)."""
-    match = _VALID.match(traceparent or "")
+    match = _VALID.fullmatch(traceparent or "")
     if match is None or match[1] == _NO_TRACE:
         return new_traceparent(random)
     return f"00-{match[1]}-{_nonzero(random, 8)}-{match[2]}"

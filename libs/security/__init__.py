@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who calls, for which bodies, in which roles; and how a refusal is told (design §8)."""
 
-from libs.security.apps import OPEN_PATHS, HttpSettings, create_app, server
+from libs.security.apps import OPEN_PATHS, AppNotStartedError, HttpSettings, create_app, serving
 from libs.security.guard import UnguardedRouteError, assert_guarded, authenticated
 from libs.security.identity import EVERY_BODY, Identity, Role
 from libs.security.keys import IssuerUnavailableError, KeySource, RemoteKeys
@@ -12,6 +12,7 @@ from libs.security.tokens import InvalidTokenError, TokenVerifier
 __all__ = [
     "EVERY_BODY",
     "OPEN_PATHS",
+    "AppNotStartedError",
     "FieldError",
     "HttpSettings",
     "Identity",
@@ -28,5 +29,5 @@ __all__ = [
     "authenticated",
     "create_app",
     "install_problem_handlers",
-    "server",
+    "serving",
 ]

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from contextlib import AbstractAsyncContextManager
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Collection, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Annotated, Any, Final
 
 import uvicorn
@@ -70,21 +72,60 @@ def create_app(
     return app
 
 
-def server(app: FastAPI, settings: HttpSettings) -> uvicorn.Server:
-    """A server to be run by `await server.serve()`; a failed start ends it."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
-            lifespan="on",
-            log_config=None,
-            server_header=False,
-            limit_concurrency=settings.max_connections,
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=10,
+@asynccontextmanager
+async def serving(app: FastAPI, settings: HttpSettings) -> AsyncIterator[str]:
+    """Serve for as long as the block lasts, and give the address; at the end let requests under way finish (10 s).
+
+    Signals are left to the caller. Raises OSError where the port cannot be had, AppNotStartedError where the application's
+    own start fails (the log says why), UnguardedRouteError where one of its routes is open.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.create_server((settings.host, settings.port), family=family, backlog=2048) as listening:
+        if isinstance(app, SecuredApp):
+            assert_guarded(app, app.open_paths)
+        running = _Server(app, settings.max_connections)
+        task = asyncio.create_task(running.serve(sockets=[listening]))
+        try:
+            await running.up
+            yield f"http://{settings.host}:{listening.getsockname()[1]}"
+        finally:
+            running.should_exit = True
+            await task
+
+
+class AppNotStartedError(RuntimeError):
+    """The application's lifespan failed at its start."""
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its hold on signals and on the end of the process."""
+
+    def __init__(self, app: FastAPI, max_connections: int) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                lifespan="on",
+                log_config=None,
+                server_header=False,
+                limit_concurrency=max_connections,
+                timeout_keep_alive=30,
+                timeout_graceful_shutdown=10,
+            )
         )
-    )
+        self.up: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            self.should_exit = True
+            self.up.set_exception(AppNotStartedError("the application did not start; the log says why"))
+        else:
+            self.up.set_result(None)
 
 
 class _TooLargeAsProblem:
