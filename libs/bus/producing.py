@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Messages out, a batch per partition and a transaction per call (design §4)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+from libs.bus.partitioner import NetworkPartitioner, partition_of
+from libs.bus.records import Output
+from libs.bus.settings import KafkaSettings
+from libs.bus.waiting import within
+
+MAX_REQUEST_BYTES: Final = 5 * 1024 * 1024
+"""Above the largest record of the topic table, the dead letters' and the control topic's."""
+TRANSACTION_TIMEOUT_MS: Final = 15_000
+"""How long a transaction that a killed process left open may hold up its readers, where nobody takes the partition over."""
+RETRY_BACKOFF_MS: Final = 10
+STOP_PATIENCE: Final = 3.0
+
+
+class Offset(NamedTuple):
+    """How far a consumer group has come in a partition: offset of the first record not yet handled."""
+
+    group: str
+    partition: TopicPartition
+    next_offset: int
+
+
+class TransactionalWriter:
+    """A producer that alone holds its transactional id: starting it fences whoever held it before, and ends their transaction.
+
+    After any error it is of no further use: stop it and start another.
+    """
+
+    def __init__(self, settings: KafkaSettings, transactional_id: str, *, send_bytes: int = 512 * 1024) -> None:
+        self._producer = AIOKafkaProducer(
+            **settings.client(),
+            client_id=transactional_id,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=TRANSACTION_TIMEOUT_MS,
+            max_batch_size=send_bytes,
+            max_request_size=MAX_REQUEST_BYTES,
+            retry_backoff_ms=RETRY_BACKOFF_MS,
+            partitioner=NetworkPartitioner(),
+        )
+        self._partitions: dict[str, int] = {}
+
+    async def start(self) -> None:
+        """Returns when all transactions of earlier holders of the id have ended."""
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Close the connections, also where the broker does not answer."""
+        if not await within(self._producer.stop(), STOP_PATIENCE):
+            await within(self._producer.client.close(), STOP_PATIENCE)
+
+    async def write(
+        self, outputs: Iterable[Output], *, pinned: Mapping[str, int] | None = None, offset: Offset | None = None
+    ) -> dict[TopicPartition, int]:
+        """Write all of it and the offset, or nothing; returns the offset of the first message in each partition.
+
+        `pinned` names the partition for topics where it does not follow from the key. Raises ProducerFenced, or what aiokafka raises.
+        """
+        batches = await self._pack(outputs, pinned or {})
+        await self._producer.begin_transaction()
+        work: list[Coroutine[Any, Any, int | None]] = [
+            self._send(place, builders) for place, builders in batches.items()
+        ]
+        if offset is not None:
+            work.append(self._send_offset(offset))
+        results = await asyncio.gather(*work, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        await self._producer.commit_transaction()
+        return {place: first for place, first in zip(batches, results, strict=False) if isinstance(first, int)}
+
+    async def partitions(self, topic: str) -> int:
+        """How many partitions a topic has."""
+        if topic not in self._partitions:
+            self._partitions[topic] = len(await self._producer.partitions_for(topic))
+        return self._partitions[topic]
+
+    async def _pack(self, outputs: Iterable[Output], pinned: Mapping[str, int]) -> Mapping[TopicPartition, list[Any]]:
+        batches: defaultdict[TopicPartition, list[Any]] = defaultdict(list)
+        now = int(time.time() * 1000)
+        for topic, key, value, headers in outputs:
+            count = self._partitions.get(topic) or await self.partitions(topic)
+            partition = pinned[topic] % count if topic in pinned else partition_of(key, count)
+            builders = batches[TopicPartition(topic, partition)]
+            if not builders or builders[-1].append(timestamp=now, key=key, value=value, headers=headers) is None:
+                builders.append(self._producer.create_batch())
+                builders[-1].append(timestamp=now, key=key, value=value, headers=headers)
+        return batches
+
+    async def _send(self, place: TopicPartition, builders: list[Any]) -> int:
+        """`send_batch` returns when the batch before it in the partition is on its way; all are awaited at the end."""
+        deliveries = [
+            await self._producer.send_batch(builder, place.topic, partition=place.partition) for builder in builders
+        ]
+        delivered = await asyncio.gather(*deliveries)
+        first: int = delivered[0].offset
+        return first
+
+    async def _send_offset(self, offset: Offset) -> None:
+        await self._producer.send_offsets_to_transaction({offset.partition: offset.next_offset}, offset.group)

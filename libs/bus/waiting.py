@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting that ends: for what may hang when a broker is away, and for what must not be cut off in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+async def within(work: Coroutine[Any, Any, object], seconds: float) -> bool:
+    """Whether the work ended in time; if not it is cancelled. What it raises is passed over: it is of a closing kind."""
+    task = asyncio.ensure_future(work)
+    done, _ = await asyncio.wait({task}, timeout=seconds)
+    if not done:
+        task.cancel()
+        await asyncio.wait({task}, timeout=seconds)
+    if task.done() and not task.cancelled():
+        task.exception()
+    return bool(done)
+
+
+async def uninterrupted(work: Coroutine[Any, Any, T], seconds: float) -> T:
+    """Do the work; where the caller is cancelled meanwhile, give it so many seconds to end first."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if not task.done():
+            await within(_finished(task), seconds)
+            task.cancel()
+        raise
+
+
+async def _finished(task: asyncio.Task[Any]) -> None:
+    await asyncio.wait({task})
