@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pydantic's errors as faults that a sender can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from libs.catalogue.catalogue import messages
+from services.inventory.doors.delivery import Fault
+
+_FIELD: Final = "problems.field."
+_LIMITS: Final = frozenset({"min_length", "max_length", "pattern", "gt", "ge", "lt", "le", "expected"})
+
+
+def faults_of(error: ValidationError, under: str = "") -> list[Fault]:
+    """One fault for each offending field, at `under` and the field's own path; what was sent is not in it."""
+    found: dict[str, Fault] = {}
+    for one in error.errors(include_url=False, include_input=False):
+        path, exact = _path(one["loc"])
+        pointer = under + "".join(f"/{step}" for step in path)
+        found.setdefault(pointer, _fault(pointer, one) if exact else Fault(pointer, f"{_FIELD}other"))
+    return list(found.values())
+
+
+def pointer_step(step: str | int) -> str:
+    """One step of a JSON Pointer (RFC 6901 §3), no longer than a screen's line."""
+    return str(step).replace("~", "~0").replace("/", "~1")[:100]
+
+
+def _path(location: Sequence[str | int]) -> tuple[list[str], bool]:
+    """The steps to the field, and whether the error is the field's only one: below a fact are the branches of its type."""
+    steps = [pointer_step(step) for step in location if step != "[key]"]
+    if "facts" in steps and len(steps) > steps.index("facts") + 2:
+        return steps[: steps.index("facts") + 2], False
+    return steps, True
+
+
+def _fault(pointer: str, error: ErrorDetails) -> Fault:
+    key = _FIELD + error["type"]
+    limits = {name: value for name, value in error.get("ctx", {}).items() if name in _LIMITS}
+    return Fault(pointer, key if key in messages() else f"{_FIELD}other", **limits)
