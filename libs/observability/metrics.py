@@ -106,9 +106,9 @@ HTTP_REQUESTS: Final = Metric(
     "daicho_http_requests_total",
     "counter",
     "requests",
-    "HTTP requests by route and status.",
+    "HTTP requests by operation and status.",
     "Many 401 or 403: see the log for the client. Many 503: the broker does not keep up.",
-    ("method", "route", "status"),
+    ("operation", "status"),
 )
 HTTP_SECONDS: Final = Metric(
     "daicho_http_seconds",
@@ -116,7 +116,7 @@ HTTP_SECONDS: Final = Metric(
     "seconds",
     "Time to answer a request.",
     "Rising: the database is slow or the machine is short of CPU.",
-    ("method", "route"),
+    ("operation",),
 )
 FEED_ITEMS: Final = Metric(
     "daicho_feed_items_total",

@@ -2,7 +2,7 @@
 """Who calls, for which bodies, in which roles; and how a refusal is told (design §8)."""
 
 from libs.security.apps import OPEN_PATHS, AppNotStartedError, HttpSettings, create_app, serving
-from libs.security.guard import UnguardedRouteError, assert_guarded, authenticated
+from libs.security.guard import Guard, UnguardedRouteError, assert_guarded, authenticated
 from libs.security.identity import EVERY_BODY, Identity, Role
 from libs.security.keys import IssuerUnavailableError, KeySource, RemoteKeys
 from libs.security.problems import FieldError, ProblemError, install_problem_handlers
@@ -14,6 +14,7 @@ __all__ = [
     "OPEN_PATHS",
     "AppNotStartedError",
     "FieldError",
+    "Guard",
     "HttpSettings",
     "Identity",
     "InvalidTokenError",

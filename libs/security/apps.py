@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.contracts import ProblemType
+from libs.observability.http import RequestMetrics
+from libs.observability.metrics import Metrics
 from libs.security.guard import assert_guarded
 from libs.security.problems import install_problem_handlers, problem_response
 from libs.security.tokens import TokenVerifier
@@ -37,11 +39,13 @@ class SecuredApp(FastAPI):
     """Refuses to serve at all while one of its routes is neither guarded nor declared open."""
 
     open_paths: Collection[str] = OPEN_PATHS
+    metrics: Metrics | None = None
 
     def build_middleware_stack(self) -> ASGIApp:
         """Called before the first request or lifespan event, when all routes are known."""
         assert_guarded(self, self.open_paths)
-        return _TooLargeAsProblem(super().build_middleware_stack())
+        stack = _TooLargeAsProblem(super().build_middleware_stack())
+        return RequestMetrics(stack, self.metrics) if self.metrics else stack
 
 
 def create_app(
@@ -51,11 +55,12 @@ def create_app(
     version: str,
     open_paths: Collection[str] = OPEN_PATHS,
     max_body_bytes: int = MAX_BODY_BYTES,
+    metrics: Metrics | None = None,
     lifespan: Callable[[Any], AbstractAsyncContextManager[Any]] | None = None,
 ) -> FastAPI:
     """An application whose routes all ask for a token but `open_paths`, whose bodies are limited, whose errors are problems.
 
-    A route may set another limit of its own (`max_body_size=`). There are no built-in pages for the API's description.
+    A route may set another limit of its own (`max_body_size=`). With `metrics`, requests are counted and timed. There are no built-in pages for the API's description.
     """
     app = SecuredApp(
         title=title,
@@ -67,6 +72,7 @@ def create_app(
         max_body_size=max_body_bytes,
     )
     app.open_paths = open_paths
+    app.metrics = metrics
     app.state.token_verifier = verifier
     install_problem_handlers(app)
     return app

@@ -27,7 +27,14 @@ class UnguardedRouteError(RuntimeError):
 
 
 class Guard:
-    """A FastAPI dependency that lets a request pass only with a valid token that has one of the roles."""
+    """Base of the FastAPI dependencies that let no caller pass whom they have not made sure of.
+
+    Besides tokens there is only one for what cannot send them: a door that checks a signature derives its own.
+    """
+
+
+class TokenGuard(Guard):
+    """Lets a request pass only with a valid token that has one of the roles."""
 
     def __init__(self, roles: frozenset[Role]) -> None:
         self.roles = roles
@@ -49,7 +56,7 @@ class Guard:
         return identity
 
 
-def authenticated(*roles: Role | str) -> Guard:
+def authenticated(*roles: Role | str) -> TokenGuard:
     """The guard for callers with at least one of `roles`, of which there must be one.
 
     `Annotated[Identity, Depends(authenticated("reader"))]`. Answers 401 without a valid token, 403 without the role, 503 where
@@ -57,7 +64,7 @@ def authenticated(*roles: Role | str) -> Guard:
     """
     if not roles:
         raise ValueError("name at least one role")
-    return Guard(frozenset(Role(role) for role in roles))
+    return TokenGuard(frozenset(Role(role) for role in roles))
 
 
 def assert_guarded(app: FastAPI, open_paths: Collection[str]) -> None:

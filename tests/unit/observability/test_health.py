@@ -68,7 +68,7 @@ def consumer() -> Scripted:
 async def app(outbox: Scripted, consumer: Scripted, clock: Clock) -> FastAPI:
     metrics = Metrics()
     metrics.gauge(table.OUTBOX_ROWS).set(7)
-    app = create_app("test", Verifier(), version="1")  # type: ignore[arg-type]
+    app = create_app("test", Verifier(), version="1", max_body_bytes=100, metrics=metrics)  # type: ignore[arg-type]
     app.include_router(Health([outbox, consumer], metrics, patience=0.05, clock=clock).router())
     return app
 
@@ -128,3 +128,18 @@ async def test_metrics_are_for_the_operator(http: httpx.AsyncClient) -> None:
     answer = await http.get("/metrics", headers={"Authorization": "Bearer operator"})
     assert answer.headers["content-type"].startswith("text/plain; version=")
     assert "daicho_outbox_rows 7.0" in answer.text
+
+
+async def test_requests_are_counted_by_operation_and_never_by_what_was_sent(http: httpx.AsyncClient) -> None:
+    operator = {"Authorization": "Bearer operator"}
+    await http.get("/health/live?name=山田")
+    await http.get("/made-up/山田")
+    await http.request("BREW", "/health/live")
+    await http.post("/made-up", content=b"x" * 200)
+    shown = (await http.get("/metrics", headers=operator)).text
+    assert 'daicho_http_requests_total{operation="live",status="200"} 1.0' in shown
+    assert 'daicho_http_requests_total{operation="live",status="405"} 1.0' in shown
+    assert 'daicho_http_requests_total{operation="-",status="404"} 1.0' in shown
+    assert 'daicho_http_requests_total{operation="-",status="413"} 1.0' in shown
+    assert 'daicho_http_seconds_count{operation="live"} 2.0' in shown
+    assert not {"made-up", "BREW", "%E5"} & set(shown.split('"'))

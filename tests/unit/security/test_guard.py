@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from libs.security import (
+    Guard,
     Identity,
     IssuerUnavailableError,
     TokenVerifier,
@@ -150,6 +151,14 @@ def test_a_guard_on_a_router_guards_what_is_in_it(verifier: TokenVerifier) -> No
     inner.add_api_route("/deep", lambda: "guarded")
     app.include_router(inner, prefix="/a", dependencies=[Depends(authenticated("operator"))])
     assert_guarded(app, ())
+
+
+def test_a_door_with_a_check_of_its_own_counts_as_guarded(app: FastAPI) -> None:
+    class SignatureGuard(Guard):
+        def __call__(self) -> None: ...
+
+    app.add_api_route("/hook", lambda: "checked", dependencies=[Depends(SignatureGuard())])
+    assert_guarded(app, {"/health/live"})
 
 
 def test_an_open_path_is_open_by_its_whole_name(app: FastAPI) -> None:

@@ -162,6 +162,7 @@ async def test_an_issuer_that_hangs_gives_no_keys(issuer: Issuer, clock: Clock) 
         await keys.key("ec", "ES256")
 
 
+@pytest.mark.filterwarnings("ignore:Key size should be")
 def test_secret_private_weak_and_other_keys_are_left_out(signing_keys: Mapping[str, ECKey | RSAKey]) -> None:
     good = signing_keys["ES256"].as_dict(private=False)
     entries = [
