@@ -19,15 +19,14 @@ from types import TracebackType
 from typing import Final, Self
 
 import httpx
-import yaml
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
-from cli.errors import MISUSED, CliError
+from cli.errors import CliError
 from cli.layout import TOGETHER, Layout, Process, services
 from cli.processes import Keeper
-from cli.running import ISSUER, Running, forget
+from cli.profile import read_profile
+from cli.running import ISSUER, Running, forget, ready_path
 from libs.bus import KafkaSettings, apply_topics
-from libs.contracts import Profile
 from libs.devstack import Stack, devstack
 from libs.devstack.credentials import write_private
 from libs.devstack.ports import LOOPBACK, Ports
@@ -37,7 +36,6 @@ from libs.persistence import owner_of, provision
 READY_WITHIN: Final = 60.0
 MIGRATED_WITHIN: Final = 120.0
 _PORTS: Final = "service-ports.json"
-_HEALTH: Final = {ISSUER: "/health/live"}
 
 
 class Instance:
@@ -198,7 +196,7 @@ class Instance:
         if child.ended:
             raise self._ended(name, child)
         try:
-            return client.get(self._url(name) + _HEALTH.get(name, "/health/ready")).status_code == 200
+            return client.get(self._url(name) + ready_path(name)).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -222,22 +220,3 @@ class Instance:
 
     def _url(self, name: str) -> str:
         return f"http://{LOOPBACK}:{self._ports.numbers[name]}"
-
-
-def read_profile(file: Path) -> Profile:
-    """Raises CliError naming the file and what is wrong in it."""
-    try:
-        return Profile.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise CliError("cli.unreadable", code=MISUSED, file=file, detail=error.strerror or error) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CliError("cli.not_yaml", code=MISUSED, file=file, detail=one_line(error)) from error
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "-"
-        raise CliError("cli.profile_invalid", code=MISUSED, file=file, field=place, detail=first["msg"]) from error
-
-
-def one_line(error: object) -> str:
-    """A message of another library, on one line."""
-    return " ".join(str(error).split())

@@ -18,6 +18,11 @@ INSTANCE: Final = "instance.json"
 ISSUER: Final = "issuer"
 
 
+def ready_path(name: str) -> str:
+    """Where a process says that it is ready; the issuer, which waits for nothing, says only that it lives."""
+    return "/health/live" if name == ISSUER else "/health/ready"
+
+
 @dataclass(frozen=True)
 class Running:
     """Where an instance listens (`addresses` by service, by process, and `issuer`) and which processes it is made of."""

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`daicho`: run an instance on this machine, and speak to its services and topics."""
+
+from __future__ import annotations
+
+from cli import admin, identity, lifecycle, tail
+from cli.command import group
+
+app = group("daicho")
+for part in (lifecycle, identity, tail, admin):
+    part.add_to(app)
+
+if __name__ == "__main__":
+    app()
