@@ -77,7 +77,7 @@ _log = structlog.get_logger(__name__)
 class FieldError:
     """One offending field (JSON Pointer or column), and the catalogue key of what to do about it."""
 
-    def __init__(self, field: str, key: str, **args: object) -> None:
+    def __init__(self, field: str, key: str, /, **args: object) -> None:
         self.field = field
         self.key = key
         self.args = args
@@ -198,8 +198,7 @@ async def _on_failure(request: Request, error: Exception) -> Response:
 
 def _field_error(error: Mapping[str, Any]) -> FieldError:
     kind = error["type"] if error["type"] in _FIELD_SENTENCES else "other"
-    limits = {name: value for name, value in error.get("ctx", {}).items() if name != "error"}
-    return FieldError(_pointer(error["loc"]), f"problems.field.{kind}", **limits)
+    return FieldError(_pointer(error["loc"]), f"problems.field.{kind}", **error.get("ctx", {}))
 
 
 def _pointer(location: Sequence[str | int]) -> str:

@@ -117,8 +117,14 @@ async def test_old_keys_outlast_an_issuer_that_is_down_but_not_for_ever(
     assert (await keys.key("ec", "ES256")).kid == "ec"
 
 
-async def test_callers_who_waited_for_a_failed_fetch_do_not_queue_for_more(keys: RemoteKeys, issuer: Issuer) -> None:
-    issuer.answer = lambda _request: httpx.Response(500)
+async def test_callers_who_waited_for_a_failed_fetch_do_not_queue_for_more(
+    keys: RemoteKeys, issuer: Issuer, clock: Clock
+) -> None:
+    def fail_late(_request: httpx.Request) -> httpx.Response:
+        clock.now += 5
+        return httpx.Response(500)
+
+    issuer.answer = fail_late
     results = await asyncio.gather(*(keys.key("ec", "ES256") for _ in range(20)), return_exceptions=True)
     assert all(isinstance(result, IssuerUnavailableError) for result in results)
     assert issuer.fetches == 1

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
@@ -12,6 +11,7 @@ import httpx
 import pytest
 from fastapi import Body, Depends, FastAPI, Header, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from structlog.testing import capture_logs
 
 from libs.catalogue import messages
 from libs.contracts import ProblemType
@@ -186,11 +186,13 @@ async def test_unknown_routes_and_methods_are_problems(http: httpx.AsyncClient) 
     assert (answer.json()["type"], answer.json()["title"]) == ("about:blank", "Method Not Allowed")
 
 
-async def test_a_failure_tells_nothing_and_is_logged(http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.ERROR)
-    answer = await http.get("/failure")
+async def test_a_failure_tells_nothing_and_is_logged(http: httpx.AsyncClient) -> None:
+    with capture_logs() as logged:
+        answer = await http.get("/failure")
     assert (answer.status_code, answer.json()["type"]) == (500, "urn:daicho:problem:internal")
     assert "山田" not in answer.text
+    assert [(line["event"], line["path"]) for line in logged] == [("request failed", "/failure")]
+    assert isinstance(logged[0]["exc_info"], RuntimeError)
 
 
 async def test_many_errors_are_cut_off(http: httpx.AsyncClient) -> None:
