@@ -71,6 +71,7 @@ def status(data: Data = DATA) -> None:
     for name, pid, state, address in _states(running):
         well &= state == "ready"
         table.add_row(name, pid, say(f"cli.state.{state}"), address)
+    table.caption = say("cli.credentials", file=running.data / "credentials" / "secrets.json")
     Console().print(table)
     if not well:
         raise typer.Exit(FAILED)
