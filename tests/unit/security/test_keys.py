@@ -125,6 +125,8 @@ async def test_callers_who_waited_for_a_failed_fetch_do_not_queue_for_more(
         return httpx.Response(500)
 
     issuer.answer = fail_late
+    issuer.gate.clear()
+    asyncio.get_running_loop().call_later(0.05, issuer.gate.set)
     results = await asyncio.gather(*(keys.key("ec", "ES256") for _ in range(20)), return_exceptions=True)
     assert all(isinstance(result, IssuerUnavailableError) for result in results)
     assert issuer.fetches == 1
