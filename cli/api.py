@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A service's API, as a command asks it: a refusal becomes a sentence with its title, detail and offending fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+from pydantic import ValidationError
+
+from cli.errors import FAILED, MISUSED, CliError
+from cli.language import current
+from cli.running import Running
+from libs.contracts import Problem
+
+PATIENCE: Final = 30.0
+_PROBLEM: Final = "application/problem+json"
+_INPUT_AT_FAULT: Final = frozenset({400, 413, 415, 422})
+
+
+class Api:
+    """Asks one service in the name of one client. Raises CliError where it refuses or cannot be reached."""
+
+    def __init__(
+        self, running: Running, service: str, client: str, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self._http = httpx.Client(
+            base_url=running.addresses[service],
+            headers={"Authorization": f"Bearer {running.token(client)}", "Accept-Language": current()},
+            timeout=PATIENCE,
+            transport=transport,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def get(self, path: str, **query: object) -> Any:
+        """The JSON of an answer; parameters that are None are left out."""
+        return self._ask("GET", path, query)
+
+    def post(self, path: str, content: bytes, headers: Mapping[str, str], **query: object) -> Any:
+        return self._ask("POST", path, query, content=content, headers=headers)
+
+    def _ask(self, method: str, path: str, query: Mapping[str, object], **request: Any) -> Any:
+        given = {name: str(value) for name, value in query.items() if value is not None}
+        try:
+            answer = self._http.request(method, path, params=given, **request)
+        except httpx.HTTPError as error:
+            raise CliError("cli.unreachable", address=self._http.base_url, detail=type(error).__name__) from error
+        if answer.is_error:
+            raise _refusal(answer)
+        return answer.json()
+
+
+def _refusal(answer: httpx.Response) -> CliError:
+    code = MISUSED if answer.status_code in _INPUT_AT_FAULT else FAILED
+    if answer.headers.get("content-type", "").partition(";")[0] == _PROBLEM:
+        try:
+            problem = Problem.model_validate_json(answer.content)
+        except ValidationError:
+            pass
+        else:
+            fields = "".join(f"\n  {one.field}: {one.detail}" for one in problem.errors)
+            return CliError("cli.refused", code=code, title=problem.title, detail=problem.detail, fields=fields)
+    return CliError("cli.refused_plainly", code=code, status=answer.status_code, address=answer.request.url)
