@@ -74,7 +74,8 @@ def test_a_child_sees_its_settings_and_none_of_the_persons(tmp_path: Path, monke
     monkeypatch.setenv("PYTHONSTARTUP", "of the person")
     keeper = Keeper(tmp_path / "logs")
     (tmp_path / "show.py").write_text("import json, os; print(json.dumps(dict(os.environ)))", encoding="utf-8")
-    child = keeper.spawn("show", "show", [], {"DAICHO_KAFKA__PASSWORD": "secret"})
+    settings = {"DAICHO_KAFKA__PASSWORD": "secret", "PYTHONPATH": str(tmp_path)}
+    child = keeper.spawn("show", "show", [], settings)
     assert child.process.wait(20) == 0
     shown = child.output()
     assert '"DAICHO_KAFKA__PASSWORD": "secret"' in shown
