@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The register in PostgreSQL: its tables, what is read of it, and the one write by which a batch enters it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import asyncpg
+from pydantic_core import to_json
+from sqlalchemy import BigInteger, DateTime, Index
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, col, func, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from libs.bus.outbox import CHANNEL
+from libs.contracts import AssetKind, AssetStatus
+from libs.contracts.topics import ASSETS
+from libs.persistence import (
+    OffsetsTable,
+    OutboxTable,
+    ParkedKeyTable,
+    PoolConnection,
+    StagingTable,
+    copy_staging,
+    model_base,
+)
+from libs.persistence.scope import setting_of
+from services.inventory.domain import Known, Message, Revision, Source, State, Target
+
+Base = model_base()
+
+
+class AssetRow(Base, table=True):
+    """The last revision of each asset."""
+
+    __tablename__ = "asset"
+    __table_args__ = (
+        Index("ix_asset_body", "body", "asset_id"),
+        Index(
+            "ix_asset_relations", "relations", postgresql_using="gin", postgresql_ops={"relations": "jsonb_path_ops"}
+        ),
+    )
+
+    asset_id: UUID = Field(primary_key=True)
+    body: str
+    network: str
+    kind: str
+    name: str
+    section: str | None = None
+    zone: str | None = None
+    status: str
+    facts: dict[str, Any] = Field(sa_type=JSONB)
+    declared: dict[str, str] = Field(sa_type=JSONB)
+    relations: list[dict[str, str]] = Field(sa_type=JSONB)
+    revision: int = Field(sa_type=BigInteger)
+    updated_at: datetime = Field(sa_type=DateTime(timezone=True))
+
+
+class RevisionRow(Base, table=True):
+    """Every revision of every asset; of one that moved, each body sees its own part."""
+
+    __tablename__ = "asset_revision"
+
+    asset_id: UUID = Field(primary_key=True)
+    revision: int = Field(primary_key=True, sa_type=BigInteger)
+    body: str
+    recorded_at: datetime = Field(sa_type=DateTime(timezone=True))
+    state: dict[str, Any] = Field(sa_type=JSONB)
+    change: dict[str, Any] = Field(sa_type=JSONB)
+
+
+class SourceLinkRow(Base, table=True):
+    """Which asset a feed means by a source key, and the newest version that it told.
+
+    A merge of two assets will move the link. There is a link without an asset where a feed retired what it never told of.
+    """
+
+    __tablename__ = "source_link"
+
+    feed: str = Field(primary_key=True)
+    source_key: str = Field(primary_key=True)
+    asset_id: UUID
+    body: str
+    source_version: int = Field(sa_type=BigInteger)
+
+
+class OffsetRow(OffsetsTable, Base, table=True):
+    pass
+
+
+class OutboxRow(OutboxTable, Base, table=True):
+    pass
+
+
+class ParkedKeyRow(ParkedKeyTable, Base, table=True):
+    pass
+
+
+class Link(NamedTuple):
+    """A row of `source_link`."""
+
+    feed: str
+    source_key: str
+    asset_id: str
+    body: str
+    source_version: int
+
+
+@dataclass
+class Batch:
+    """What is to be written in one statement: revisions in their order, each with its event, and the newest link per source."""
+
+    recorded_at: datetime
+    revisions: list[tuple[Revision, Message]] = field(default_factory=list)
+    links: dict[Source, Link] = field(default_factory=dict)
+
+
+_ENTER: Final = """
+SELECT set_config('daicho.bodies', $1, true), (SELECT count(pg_advisory_xact_lock(lock)) FROM unnest($2::bigint[]) AS lock)
+"""
+
+_KNOWN: Final = """
+SELECT link.feed, link.source_key, link.asset_id, link.source_version, asset.body, asset.network, asset.kind, asset.name,
+       asset.section, asset.zone, asset.status, asset.facts, asset.declared, asset.relations, asset.revision
+FROM unnest($1::text[], $2::text[]) AS asked (feed, source_key)
+JOIN source_link link USING (feed, source_key)
+LEFT JOIN asset ON asset.asset_id = link.asset_id
+"""
+
+_TARGETS: Final = """
+SELECT link.feed, link.source_key, link.asset_id, asset.network
+FROM unnest($1::text[], $2::text[]) AS asked (feed, source_key)
+JOIN source_link link USING (feed, source_key)
+LEFT JOIN asset ON asset.asset_id = link.asset_id
+"""
+
+_STAGING: Final = StagingTable(
+    "inventory_batch",
+    {
+        "seq": "integer",
+        "asset_id": "uuid",
+        "revision": "bigint",
+        "last": "boolean",
+        "state": "text",
+        "change": "text",
+        "key": "bytea",
+        "value": "bytea",
+        "headers": "text",
+    },
+)
+
+# the casts from text cost less than asyncpg's codec for jsonb does in Python
+_MERGE: Final = """
+WITH batch AS MATERIALIZED (
+  SELECT asset_id, revision, last, state::jsonb AS state, change::jsonb AS change FROM pg_temp.inventory_batch
+), register AS (
+  INSERT INTO asset (asset_id, body, network, kind, name, section, zone, status, facts, declared, relations, revision, updated_at)
+  SELECT asset_id, state->>'body', state->>'network', state->>'kind', state->>'name', state->>'section', state->>'zone',
+         state->>'status', state->'facts', state->'declared', state->'relations', revision, $1
+  FROM batch WHERE last
+  ON CONFLICT (asset_id) DO UPDATE SET
+    body = excluded.body, network = excluded.network, kind = excluded.kind, name = excluded.name,
+    section = excluded.section, zone = excluded.zone, status = excluded.status, facts = excluded.facts,
+    declared = excluded.declared, relations = excluded.relations, revision = excluded.revision,
+    updated_at = excluded.updated_at
+), history AS (
+  INSERT INTO asset_revision (asset_id, revision, body, recorded_at, state, change)
+  SELECT asset_id, revision, state->>'body', $1, state, change FROM batch
+), links AS (
+  INSERT INTO source_link (feed, source_key, asset_id, body, source_version)
+  SELECT * FROM unnest($3::text[], $4::text[], $5::uuid[], $6::text[], $7::bigint[])
+  ON CONFLICT (feed, source_key) DO UPDATE SET
+    asset_id = excluded.asset_id, body = excluded.body, source_version = excluded.source_version
+), sent AS (
+  INSERT INTO outbox (topic, key, value, headers)
+  SELECT $2, key, value, headers::jsonb FROM pg_temp.inventory_batch ORDER BY seq
+  RETURNING id
+)
+SELECT pg_notify($8, '') WHERE EXISTS (SELECT FROM sent)
+"""
+
+
+async def enter(connection: PoolConnection, bodies: Iterable[str], networks: Collection[str]) -> None:
+    """Set the transaction's scope to `bodies`, and hold `networks` until it ends.
+
+    What writes to one network does so one after another, and so its outbox is in the order of the commits. The networks are taken in
+    one order, so that two who want several do not wait for each other.
+    """
+    await connection.fetchrow(_ENTER, setting_of(bodies), sorted(map(_lock_of, networks)))
+
+
+async def known_under(connection: PoolConnection, sources: Collection[Source]) -> dict[Source, Known]:
+    """What the register has under each of the source keys."""
+    rows = await connection.fetch(_KNOWN, *_columns(sources))
+    return {Source(row["feed"], row["source_key"]): _known(row) for row in rows}
+
+
+async def targets_under(connection: PoolConnection, sources: Collection[Source]) -> dict[Source, Target]:
+    """The assets behind source keys that relations name."""
+    if not sources:
+        return {}
+    rows = await connection.fetch(_TARGETS, *_columns(sources))
+    return {Source(row["feed"], row["source_key"]): Target(str(row["asset_id"]), row["network"]) for row in rows}
+
+
+async def write(connection: PoolConnection, batch: Batch) -> None:
+    """Write a batch to register, history, links and outbox, in one statement whatever its size, and wake the relay.
+
+    Raises asyncpg.SerializationError where another transaction has written one of the revisions meanwhile: do it again.
+    """
+    if not batch.revisions and not batch.links:
+        return
+    await copy_staging(connection, _STAGING, _staged(batch.revisions))
+    links = list(zip(*batch.links.values(), strict=True)) or [()] * len(Link._fields)
+    try:
+        await connection.execute(_MERGE, batch.recorded_at, ASSETS.name, *links, CHANNEL)
+    except asyncpg.UniqueViolationError as error:
+        # two networks were told of one new asset at the same time: neither held the other's lock
+        raise asyncpg.SerializationError("a revision was written meanwhile") from error
+
+
+async def driver_of(session: AsyncSession) -> PoolConnection:
+    """The connection below a session, in the same transaction: for `enter` and `write`."""
+    raw = await (await session.connection()).get_raw_connection()
+    driver: PoolConnection | None = raw.driver_connection
+    if driver is None:
+        raise RuntimeError("the session has lost its connection")
+    return driver
+
+
+async def asset_of(session: AsyncSession, asset_id: UUID) -> AssetRow | None:
+    """An asset in the session's scope."""
+    return await session.get(AssetRow, asset_id)
+
+
+async def assets(
+    session: AsyncSession,
+    *,
+    after: UUID | None,
+    limit: int,
+    body: str | None = None,
+    kind: AssetKind | None = None,
+    status: AssetStatus | None = None,
+    name: str | None = None,
+) -> Sequence[AssetRow]:
+    """A page of assets by id, from `after` on."""
+    query = select(AssetRow).order_by(col(AssetRow.asset_id)).limit(limit)
+    for column, wanted in ((col(AssetRow.body), body), (col(AssetRow.kind), kind), (col(AssetRow.status), status)):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    if name:
+        query = query.where(col(AssetRow.name).icontains(name, autoescape=True))
+    if after is not None:
+        query = query.where(col(AssetRow.asset_id) > after)
+    return (await session.exec(query)).all()
+
+
+async def revisions_of(
+    session: AsyncSession, asset_id: UUID, *, before: int | None, limit: int
+) -> Sequence[RevisionRow]:
+    """The history of an asset, the newest first, from below the revision `before` on."""
+    query = select(RevisionRow).where(col(RevisionRow.asset_id) == asset_id)
+    if before is not None:
+        query = query.where(col(RevisionRow.revision) < before)
+    return (await session.exec(query.order_by(col(RevisionRow.revision).desc()).limit(limit))).all()
+
+
+async def related_to(session: AsyncSession, asset_id: UUID, limit: int) -> Sequence[AssetRow]:
+    """The assets in the session's scope that have a relation to this one."""
+    names_it = col(AssetRow.relations).contains([{"asset_id": str(asset_id)}])
+    return (await session.exec(select(AssetRow).where(names_it).order_by(col(AssetRow.asset_id)).limit(limit))).all()
+
+
+async def named(session: AsyncSession, asset_ids: Iterable[UUID]) -> Mapping[UUID, AssetRow]:
+    """Those of the assets that are in the session's scope."""
+    rows = await session.exec(select(AssetRow).where(col(AssetRow.asset_id).in_(set(asset_ids))))
+    return {row.asset_id: row for row in rows}
+
+
+async def counts(session: AsyncSession) -> Sequence[tuple[str, str, str, int]]:
+    """How many assets there are by body, kind and status."""
+    columns = (col(AssetRow.body), col(AssetRow.kind), col(AssetRow.status))
+    return (await session.exec(select(*columns, func.count()).group_by(*columns).order_by(*columns))).all()
+
+
+async def revision_by(session: AsyncSession, source: Source, source_version: int) -> int | None:
+    """The last revision that a version of a source key made."""
+    link = await session.get(SourceLinkRow, tuple(source))
+    if link is None:
+        return None
+    made_by = col(RevisionRow.change).contains({**source._asdict(), "source_version": source_version})
+    query = select(func.max(col(RevisionRow.revision))).where(col(RevisionRow.asset_id) == link.asset_id, made_by)
+    return (await session.exec(query)).one()
+
+
+async def next_offset(session: AsyncSession, consumer: str, topic: str, partition: int) -> int:
+    """How far a consumer has come in a partition."""
+    row = await session.get(OffsetRow, (consumer, topic, partition))
+    return row.next_offset if row else 0
+
+
+async def parked_keys(session: AsyncSession, limit: int) -> Sequence[ParkedKeyRow]:
+    """Keys whose records are put aside, the longest first."""
+    return (await session.exec(select(ParkedKeyRow).order_by(col(ParkedKeyRow.parked_at)).limit(limit))).all()
+
+
+async def parked_key(session: AsyncSession, topic: str, key: bytes) -> ParkedKeyRow | None:
+    """The parked key, if it is parked."""
+    query = select(ParkedKeyRow).where(col(ParkedKeyRow.topic) == topic, col(ParkedKeyRow.key) == key)
+    return (await session.exec(query)).first()
+
+
+def state_of(row: Mapping[str, Any] | asyncpg.Record) -> State:
+    """A row of `asset` as the state that it holds."""
+    state: State = {name: row[name] for name in ("body", "network", "kind", "name", "status", "facts", "declared")}
+    state["asset_id"] = str(row["asset_id"])
+    state["relations"] = row["relations"]
+    if row["section"] is not None:
+        state["section"] = row["section"]
+    if row["zone"] is not None:
+        state["zone"] = row["zone"]
+    return state
+
+
+def known_of(row: AssetRow) -> Known:
+    """What a write by a person starts from."""
+    return Known(str(row.asset_id), 0, row.revision, state_of(row.model_dump()))
+
+
+def _known(row: asyncpg.Record) -> Known:
+    revision = row["revision"]
+    state = state_of(row) if revision is not None else None
+    return Known(str(row["asset_id"]), row["source_version"], revision or 0, state)
+
+
+def _columns(sources: Collection[Source]) -> tuple[list[str], list[str]]:
+    return [source.feed for source in sources], [source.source_key for source in sources]
+
+
+def _staged(revisions: Sequence[tuple[Revision, Message]]) -> Iterable[tuple[Any, ...]]:
+    last = {revision.after["asset_id"]: revision.revision for revision, _ in revisions}
+    for seq, (revision, message) in enumerate(revisions):
+        asset_id = revision.after["asset_id"]
+        yield (
+            seq,
+            asset_id,
+            revision.revision,
+            last[asset_id] == revision.revision,
+            to_json(revision.after).decode(),
+            to_json(revision.change).decode(),
+            message.key,
+            message.value,
+            to_json(message.headers).decode(),
+        )
+
+
+def _lock_of(network: str) -> int:
+    digest = hashlib.sha256(f"inventory network {network}".encode()).digest()
+    return int.from_bytes(digest[:8], signed=True)

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From `daicho.feed.v1` into the register, and its changes into the outbox: one transaction a batch, with the offset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from libs.bus import Connection, ConsumerRecord, PartitionDeadLetters, Rejected, decode
+from libs.bus.decoding import sentence
+from libs.contracts import FeedItem, FeedItemSubmitted, Profile
+from libs.observability import Metrics
+from libs.observability.metrics import FEED_ITEMS
+from services.inventory import store
+from services.inventory.domain import (
+    Decision,
+    Outcome,
+    Refused,
+    Register,
+    Source,
+    Target,
+    asset_changed,
+    check_authority,
+)
+
+GROUP: Final = "inventory"
+"""Consumer group on the feed topic, and the name under which dead letters and offsets are kept."""
+
+REJECTED: Final = "rejected"
+
+Clock: TypeAlias = Callable[[], datetime]
+Read: TypeAlias = FeedItemSubmitted | Rejected
+
+
+class FeedWriter:
+    """Applies batches of the feed topic; `apply` is what `libs.bus.OffsetConsumer` asks for."""
+
+    def __init__(self, profile: Profile, clock: Clock, metrics: Metrics) -> None:
+        self._profile = profile
+        self._clock = clock
+        self._items = metrics.counter(FEED_ITEMS)
+
+    async def apply(
+        self, connection: Connection, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters
+    ) -> None:
+        """Reconcile a batch with the register, in order, and write what it changes."""
+        read = {record.offset: _read(self._profile, record) for record in records}
+        events = [event for event in read.values() if isinstance(event, FeedItemSubmitted)]
+        register = await self._register(connection, [event.data for event in events])
+        await store.write(connection, self._fold(register, records, read, dead_letters))
+
+    async def _register(self, connection: Connection, items: Sequence[FeedItem]) -> Register:
+        """The part of the register that the items are about, held against other writers."""
+        bodies = self._profile.body_by_id
+        sources = {Source(item.feed, item.source_key) for item in items}
+        networks = {self._profile.network_of(item.body) for item in items}
+        await store.enter(connection, bodies, networks)
+        known = await store.known_under(connection, sources)
+        elsewhere = {one.state["network"] for one in known.values() if one.state} - networks
+        if elsewhere:
+            # an asset moves from another network, which is rare: should two such batches wait for each other, PostgreSQL ends one of
+            # them, and it is done again
+            await store.enter(connection, bodies, elsewhere)
+            known = await store.known_under(connection, sources)
+        return Register(self._profile, known, await _targets(connection, items, sources))
+
+    def _fold(
+        self,
+        register: Register,
+        records: Sequence[ConsumerRecord],
+        read: Mapping[int, Read],
+        dead_letters: PartitionDeadLetters,
+    ) -> store.Batch:
+        batch = store.Batch(self._clock())
+        for _, (event, decision) in dead_letters.sift(records, lambda one: self._take(register, read[one.offset])):
+            self._add(batch, event, decision)
+        return batch
+
+    def _take(self, register: Register, read: Read) -> tuple[FeedItemSubmitted, Decision]:
+        if isinstance(read, Rejected):
+            raise read
+        try:
+            return read, register.take(read.data)
+        except Refused as refused:
+            self._items.labels(read.data.feed, REJECTED).inc()
+            raise _rejected(refused) from None
+
+    def _add(self, batch: store.Batch, event: FeedItemSubmitted, decision: Decision) -> None:
+        item = event.data
+        self._items.labels(item.feed, decision.outcome.value).inc()
+        if decision.outcome is Outcome.IGNORED:
+            return
+        known = decision.known
+        body = known.state["body"] if known.state else item.body
+        link = store.Link(item.feed, item.source_key, known.asset_id, body, known.source_version)
+        batch.links[Source(item.feed, item.source_key)] = link
+        for revision in decision.revisions:
+            message = asset_changed(self._profile.municipality, revision, batch.recorded_at, event.traceparent)
+            batch.revisions.append((revision, message))
+
+
+async def _targets(connection: Connection, items: Iterable[FeedItem], sources: set[Source]) -> Mapping[Source, Target]:
+    named = {Source(relation.feed or item.feed, relation.source_key) for item in items for relation in item.relations}
+    return await store.targets_under(connection, named - sources)
+
+
+def _read(profile: Profile, record: ConsumerRecord) -> Read:
+    try:
+        event = decode(FeedItemSubmitted, record)
+        check_authority(profile, event, record.key)
+    except Rejected as rejected:
+        return rejected
+    except Refused as refused:
+        return _rejected(refused)
+    return event
+
+
+def _rejected(refused: Refused) -> Rejected:
+    return Rejected(refused.reason, refused.field, sentence(f"reason.{refused.reason}"))
