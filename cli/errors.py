@@ -14,7 +14,7 @@ MISUSED = 2
 class CliError(Exception):
     """`key` and `args` are of the catalogue; `code` is the exit code."""
 
-    def __init__(self, key: str, *, code: int = FAILED, **args: object) -> None:
+    def __init__(self, key: str, /, *, code: int = FAILED, **args: object) -> None:
         super().__init__(key, args)
         self.key = key
         self.code = code

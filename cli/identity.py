@@ -60,15 +60,26 @@ def check_may_read(running: Running, client: str, body: str) -> None:
     """Raises CliError unless the client's token, checked as a service would check it, lets it read the body's data."""
     from libs.security import Role
 
-    identity = asyncio.run(_identity(running, client))
+    identity = _identity(running, client)
     if not (identity.may_read(body) and identity.has(Role.READER, Role.SECURITY_OFFICER)):
         raise CliError("cli.may_not_read", client=client, body=body)
 
 
-async def _identity(running: Running, client: str) -> Identity:
+def check_operator(running: Running, client: str) -> None:
+    """Raises CliError unless the client's token makes it an operator."""
+    from libs.security import Role
+
+    if not _identity(running, client).has(Role.OPERATOR):
+        raise CliError("cli.no_operator", client=client)
+
+
+def _identity(running: Running, client: str) -> Identity:
     from libs.security import OidcSettings, RemoteKeys, TokenVerifier
 
-    settings = OidcSettings(issuer=running.addresses["issuer"])
-    async with httpx.AsyncClient() as http:
-        verifier = TokenVerifier(settings, RemoteKeys(settings, http), lambda: datetime.now(UTC))
-        return await verifier.verify(running.token(client))
+    async def verified() -> Identity:
+        settings = OidcSettings(issuer=running.addresses["issuer"])
+        async with httpx.AsyncClient() as http:
+            verifier = TokenVerifier(settings, RemoteKeys(settings, http), lambda: datetime.now(UTC))
+            return await verifier.verify(running.token(client))
+
+    return asyncio.run(verified())

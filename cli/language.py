@@ -36,7 +36,7 @@ def current() -> Language:
     return _language.get() or of_environment()
 
 
-def say(key: str, **args: object) -> str:
+def say(key: str, /, **args: object) -> str:
     """A sentence of the catalogue in the person's language."""
     return text(key, current(), **args)
 

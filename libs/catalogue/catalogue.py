@@ -35,13 +35,13 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def text(key: str, lang: Language, **args: object) -> str:
+def text(key: str, /, lang: Language, **args: object) -> str:
     """The sentence `key` in one language; raises KeyError for an unknown key or an argument that it asks for and lacks."""
     template = messages()[key]
     return (template.ja if lang == "ja" else template.en).format_map(args)
 
 
-def text_pair(key: str, **args: object) -> Text:
+def text_pair(key: str, /, **args: object) -> Text:
     """The sentence `key` in both languages; raises as `text` does."""
     return Text(ja=text(key, "ja", **args), en=text(key, "en", **args))
 
