@@ -10,15 +10,27 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
-from libs.bus.decoding import Rejected, sentence
+from aiokafka import TopicPartition
+
+from libs.bus.decoding import Rejected, sentence, type_of
 from libs.bus.records import ConsumerRecord, Header, Output
 from libs.bus.subscription import Caps, Subscription
-from libs.contracts import DeadLetter, DeadLettered, Reason, kafka_headers, parse_key, source_urn
+from libs.contracts import (
+    CloudEvent,
+    Contract,
+    DeadLetter,
+    DeadLettered,
+    DeadLetterReleased,
+    Reason,
+    kafka_headers,
+    parse_key,
+    source_urn,
+)
 from libs.contracts.envelope import TRACEPARENT
 from libs.contracts.topics import DEADLETTERS
 
@@ -26,6 +38,8 @@ RELEASE: Final = "daicho-release"
 """First header of a released record: the id of its dead letter, or, released again, of its first one."""
 RELEASE_THROUGH: Final = "daicho-release-through"
 """Time of the last dead letter that the release covers."""
+RELEASED_LAST: Final = "daicho-released-last"
+"""On the event of a release: `<topic>/<partition>/<offset>` of the last record that it brought back."""
 RELEASE_LAST: Final = "daicho-release-last"
 RELEASE_DISCARD: Final = "daicho-release-discard"
 """The record itself is given up: nobody handles it."""
@@ -58,7 +72,7 @@ class Letter:
     time: datetime
 
 
-ParkedKeys = MutableMapping[bytes, datetime]
+ParkedKeys = dict[bytes, datetime]
 
 
 class PartitionDeadLetters:
@@ -79,7 +93,7 @@ class PartitionDeadLetters:
         """Put a record aside, and park its key if it has a proper one."""
         time = self._tick()
         self.letters.append(Letter(record, rejected, time))
-        if record.key is not None and _is_proper(record.key):
+        if record.key is not None and is_proper(record.key):
             self._changed[record.key] = time
 
     def sift(
@@ -160,7 +174,7 @@ class PartitionDeadLetters:
         keys: set[bytes] = set()
         for record in piece:
             if record.offset in rejected:
-                if record.key is not None and _is_proper(record.key):
+                if record.key is not None and is_proper(record.key):
                     keys.add(record.key)
             elif record.key in keys:
                 raise OutOfOrder
@@ -209,18 +223,64 @@ class CapGuard:
         """To be called before a batch is committed; raises CapExceeded."""
         if dead_letters.letters and dead_letters.parked_count() > self._caps.max_parked_keys:
             raise CapExceeded("parked-keys-cap")
-        self._add(handled, dead_letters.invalid)
-        if self._handled >= self._caps.window and self._invalid > self._caps.max_invalid_ratio * self._handled:
+        total = self._handled + handled
+        if total >= self._caps.window and self._invalid + dead_letters.invalid > self._caps.max_invalid_ratio * total:
             raise CapExceeded("invalid-ratio-cap")
 
-    def _add(self, handled: int, invalid: int) -> None:
-        self._batches.append((handled, invalid))
+    def add(self, handled: int, dead_letters: PartitionDeadLetters) -> None:
+        """To be called when a batch is committed."""
+        self._batches.append((handled, dead_letters.invalid))
         self._handled += handled
-        self._invalid += invalid
+        self._invalid += dead_letters.invalid
         while self._handled - self._batches[0][0] >= self._caps.window:
             first = self._batches.popleft()
             self._handled -= first[0]
             self._invalid -= first[1]
+
+
+async def parked_in_log(
+    log: AsyncIterator[Sequence[ConsumerRecord]], consumer: str, source: TopicPartition, committed: int
+) -> dict[bytes, datetime]:
+    """The keys that a consumer of a partition had parked when it had handled what is below `committed`."""
+    parked: dict[bytes, datetime] = {}
+    async for records in log:
+        for record in records:
+            if record.key is None or not is_proper(record.key):
+                continue
+            if (time := _time_of_letter(record, consumer, source)) is not None:
+                parked[record.key] = time
+            elif record.key in parked and _frees(record, consumer, source, committed, parked[record.key]):
+                del parked[record.key]
+    return parked
+
+
+def is_of(record: ConsumerRecord, model: type[CloudEvent[Contract]]) -> bool:
+    """Whether the envelope's headers say that a record is an event of this type."""
+    told = (dict(record.headers).get("ce_type") or b"").decode("ascii", "replace")
+    return told == type_of(model)
+
+
+def _time_of_letter(record: ConsumerRecord, consumer: str, source: TopicPartition) -> datetime | None:
+    begin = letter_id(consumer, source.topic, source.partition, 0)[:-1].encode()
+    if not is_of(record, DeadLettered) or not (dict(record.headers).get("ce_id") or b"").startswith(begin):
+        return None
+    return DeadLettered.model_validate_json(record.value or b"").time
+
+
+def _frees(record: ConsumerRecord, consumer: str, source: TopicPartition, committed: int, since: datetime) -> bool:
+    """Whether a release covers the key's last letter, and all that it brought back has been handled."""
+    if not is_of(record, DeadLetterReleased):
+        return False
+    release = DeadLetterReleased.model_validate_json(record.value or b"").data
+    headers = dict(record.headers)
+    place = f"{source.topic}/{source.partition}/".encode()
+    last = headers.get(RELEASED_LAST) or b""
+    return (
+        release.consumer == consumer
+        and last.startswith(place)
+        and int(last.rpartition(b"/")[2]) < committed
+        and headers.get(RELEASE_THROUGH) == since.isoformat().encode()
+    )
 
 
 def letter_id(consumer: str, topic: str, partition: int, offset: int) -> str:
@@ -232,7 +292,8 @@ def _is_release(record: ConsumerRecord) -> bool:
     return bool(record.headers) and record.headers[0][0] == RELEASE
 
 
-def _is_proper(key: bytes) -> bool:
+def is_proper(key: bytes) -> bool:
+    """Whether a key can be parked: one that is no `network/body/…` orders nothing."""
     try:
         parse_key(key)
     except ValueError:
@@ -248,7 +309,7 @@ def _output(subscription: Subscription, letter: Letter) -> Output:
 
 def _event(subscription: Subscription, letter: Letter) -> DeadLettered:
     record, rejected = letter.record, letter.rejected
-    network, body = _place(record.key)
+    network, body = place_of(record.key)
     return DeadLettered(
         id=letter_id(subscription.group, record.topic, record.partition, record.offset),
         source=source_urn(subscription.municipality, body or "-", subscription.service),
@@ -272,9 +333,9 @@ def _event(subscription: Subscription, letter: Letter) -> DeadLettered:
     )
 
 
-def _place(key: bytes | None) -> tuple[str | None, str | None]:
+def place_of(key: bytes | None) -> tuple[str | None, str | None]:
     """Network and body, where the key tells them."""
-    if key is None or not _is_proper(key):
+    if key is None or not is_proper(key):
         return None, None
     network, body, _ = parse_key(key)
     return (network if _SLUG.match(network) else None), (body if _SLUG.match(body) else None)

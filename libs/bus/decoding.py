@@ -71,6 +71,16 @@ def check_key(key: bytes | None, network: str, body: str, *rest: str) -> None:
         raise Rejected(Reason.KEY_MISMATCH, None, sentence("deadletter.key_mismatch"))
 
 
+def failed(error: Exception) -> Rejected:
+    """For a record on which the program itself failed; the error's text is not told, for it may hold values."""
+    return Rejected(Reason.FAILED, None, sentence("deadletter.failed", error=type(error).__name__))
+
+
+def type_of(model: type[CloudEvent[Contract]]) -> str:
+    """The `type` attribute of a model's events."""
+    return str(model.model_fields["type"].default)
+
+
 def sentence(key: str, **args: object) -> str:
     """A sentence of the catalogue in both languages, for a `detail`."""
     return f"{text(key, 'ja', **args)} / {text(key, 'en', **args)}"
@@ -94,7 +104,7 @@ def _reason(model: type[CloudEvent[Contract]], value: bytes, error: ValidationEr
 
 
 def _type_reason(model: type[CloudEvent[Contract]], content: Mapping[str, Any]) -> Rejected | None:
-    expected = model.model_fields["type"].default
+    expected = type_of(model)
     found = content.get("type")
     if found == expected:
         return None

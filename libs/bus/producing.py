@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -21,6 +21,7 @@ MAX_REQUEST_BYTES: Final = 5 * 1024 * 1024
 TRANSACTION_TIMEOUT_MS: Final = 15_000
 """How long a transaction that a killed process left open may hold up its readers, where nobody takes the partition over."""
 RETRY_BACKOFF_MS: Final = 10
+START_PATIENCE: Final = 30.0
 STOP_PATIENCE: Final = 3.0
 
 
@@ -61,25 +62,25 @@ class TransactionalWriter:
             await within(self._producer.client.close(), STOP_PATIENCE)
 
     async def write(
-        self, outputs: Iterable[Output], *, pinned: Mapping[str, int] | None = None, offset: Offset | None = None
-    ) -> dict[TopicPartition, int]:
-        """Write all of it and the offset, or nothing; returns the offset of the first message in each partition.
+        self,
+        outputs: Iterable[Output],
+        *,
+        pinned: Mapping[str, int] | None = None,
+        offset: Offset | None = None,
+        then: Callable[[Mapping[TopicPartition, int]], Iterable[Output]] | None = None,
+    ) -> None:
+        """Write all of it and the offset, or nothing. Raises ProducerFenced, or what aiokafka raises.
 
-        `pinned` names the partition for topics where it does not follow from the key. Raises ProducerFenced, or what aiokafka raises.
+        `pinned` names the partition for topics where it does not follow from the key. `then` gives more to write, from the offset of
+        the last message in each partition.
         """
         batches = await self._pack(outputs, pinned or {})
-        await self._producer.begin_transaction()
-        work: list[Coroutine[Any, Any, int | None]] = [
-            self._send(place, builders) for place, builders in batches.items()
-        ]
-        if offset is not None:
-            work.append(self._send_offset(offset))
-        results = await asyncio.gather(*work, return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        await self._producer.commit_transaction()
-        return {place: first for place, first in zip(batches, results, strict=False) if isinstance(first, int)}
+        async with asyncio.timeout(TRANSACTION_TIMEOUT_MS / 1000):
+            await self._producer.begin_transaction()
+            last = await self._sent(batches, offset)
+            if then is not None:
+                await self._sent(await self._pack(then(last), pinned or {}), None)
+            await self._producer.commit_transaction()
 
     async def partitions(self, topic: str) -> int:
         """How many partitions a topic has."""
@@ -99,14 +100,36 @@ class TransactionalWriter:
                 builders[-1].append(timestamp=now, key=key, value=value, headers=headers)
         return batches
 
+    async def _sent(
+        self, batches: Mapping[TopicPartition, list[Any]], offset: Offset | None
+    ) -> dict[TopicPartition, int]:
+        """All at once; whatever fails, what is under way is waited for, so that its error is not lost."""
+        work: list[Coroutine[Any, Any, int | None]] = [] if offset is None else [self._send_offset(offset)]
+        work += [self._send(place, builders) for place, builders in batches.items()]
+        results = await asyncio.gather(*work, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        offsets = [last for last in results if isinstance(last, int)]
+        return dict(zip(batches, offsets, strict=True))
+
     async def _send(self, place: TopicPartition, builders: list[Any]) -> int:
         """`send_batch` returns when the batch before it in the partition is on its way; all are awaited at the end."""
-        deliveries = [
-            await self._producer.send_batch(builder, place.topic, partition=place.partition) for builder in builders
-        ]
-        delivered = await asyncio.gather(*deliveries)
-        first: int = delivered[0].offset
-        return first
+        deliveries: list[asyncio.Future[Any]] = []
+        try:
+            for builder in builders:
+                delivery = await self._producer.send_batch(builder, place.topic, partition=place.partition)
+                deliveries.append(delivery)
+        finally:
+            delivered = await asyncio.gather(*deliveries, return_exceptions=True)
+        offsets: list[int] = []
+        for one in delivered:
+            if isinstance(one, BaseException):
+                raise one
+            offsets.append(one.offset)
+        count: int = builders[-1].record_count()
+        return offsets[-1] + count - 1
 
     async def _send_offset(self, offset: Offset) -> None:
+        """Where the transaction before is still being closed, this request meets it, and tries again after `retry_backoff_ms`."""
         await self._producer.send_offsets_to_transaction({offset.partition: offset.next_offset}, offset.group)

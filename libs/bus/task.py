@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The life of the task that owns one partition: it begins again after an error, and ends only when fenced, stopped or cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from typing import Any, Final
+
+import asyncpg
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, ProducerFenced
+
+from libs.bus.consuming import start_consumer
+from libs.bus.deadletters import CapExceeded, CapGuard, ParkedKeys, PartitionDeadLetters
+from libs.bus.records import ConsumerRecord
+from libs.bus.subscription import Subscription, TaskState, TaskStatus
+from libs.observability import metrics
+
+POLL_MS: Final = 1000
+SILENCE_MS: Final = 10_000
+"""A broker answers a fetch within half a second, with records or without; so long without an answer, it is away."""
+STOP_PATIENCE: Final = 5.0
+"""Seconds for a commit that is under way when its task is cancelled."""
+_BACKOFF: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+_log = structlog.get_logger(__name__)
+
+
+class Fenced(Exception):  # noqa: N818 - a state that ends a task
+    """Another task owns the partition by now."""
+
+
+class Again(Exception):  # noqa: N818 - not an error
+    """Begin the task's life again at once: what it holds in memory is not to be trusted."""
+
+
+class Task(ABC):
+    """Owns one partition for as long as `run` lasts; `status` tells how it is."""
+
+    def __init__(self, subscription: Subscription, partition: int) -> None:
+        self.subscription = subscription
+        self.source = TopicPartition(subscription.topic, partition)
+        self.status = TaskStatus(subscription.topic, partition)
+        self.guard = CapGuard(subscription.caps)
+        self._gauges = _Gauges(subscription, partition)
+        self._backoff = 0
+
+    async def run(self) -> None:
+        """Returns when the task is fenced, or stopped by a cap. Cancel it to end it: a commit under way is then finished first."""
+        try:
+            while await self._survived():
+                pass
+        finally:
+            self._gauges.running.set(0)
+
+    @abstractmethod
+    async def _live(self) -> None:
+        """From taking the partition over to the first error; never returns."""
+
+    async def _survived(self) -> bool:
+        try:
+            self._enter(TaskState.STARTING)
+            await self._live()
+        except Again:
+            pass
+        except (Fenced, ProducerFenced):
+            self._end(TaskState.FENCED, "fenced")
+            return False
+        except CapExceeded as cap:
+            self._end(TaskState.STOPPED, cap.code)
+            return False
+        except Exception as error:
+            self._enter(TaskState.RETRYING, _code(error))
+            _log.warning("task begins again", reason=self.status.reason, exc_info=error, **self._where())
+            await asyncio.sleep(_BACKOFF[min(self._backoff, len(_BACKOFF) - 1)])
+            self._backoff += 1
+        return True
+
+    def _enter(self, state: TaskState, reason: str | None = None) -> None:
+        self.status.state = state
+        self.status.reason = reason
+        self._gauges.running.set(state is TaskState.RUNNING)
+
+    def _end(self, state: TaskState, reason: str) -> None:
+        self._enter(state, reason)
+        self._gauges.stops.labels(self.subscription.group, reason).inc()
+        _log.log(30 if state is TaskState.FENCED else 40, "task ended", reason=reason, **self._where())
+
+    def _where(self) -> dict[str, Any]:
+        return {"consumer": self.subscription.group, "topic": self.source.topic, "partition": self.source.partition}
+
+    async def _consumer(self, **options: Any) -> AIOKafkaConsumer:
+        limits = self.subscription.limits
+        name = f"{self.subscription.group}-{self.source.topic}-{self.source.partition}"
+        return await start_consumer(self.subscription.settings, name, fetch_bytes=limits.fetch_bytes, **options)
+
+    async def _poll(self, consumer: AIOKafkaConsumer, limit: int) -> list[ConsumerRecord]:
+        """The next records, as soon as there is one; none after a second without."""
+        found = await consumer.getmany(self.source, timeout_ms=POLL_MS, max_records=limit)
+        records: list[ConsumerRecord] = found.get(self.source, [])
+        if not records:
+            await self._measure(consumer)
+            self._listen(consumer)
+        return records
+
+    async def _measure(self, consumer: AIOKafkaConsumer) -> None:
+        """Where the task stands."""
+        self.status.position = await consumer.position(self.source)
+        self.status.lag = max(0, (consumer.highwater(self.source) or 0) - self.status.position)
+        self._gauges.lag.set(self.status.lag)
+
+    def _listen(self, consumer: AIOKafkaConsumer) -> None:
+        """Whether the broker still answers: aiokafka itself tries again for ever, in silence."""
+        answered = consumer.last_poll_timestamp(self.source)
+        if answered and time.time() * 1000 - answered > SILENCE_MS:
+            self._enter(TaskState.RETRYING, "broker")
+        elif self.status.state is not TaskState.RUNNING:
+            self._enter(TaskState.RUNNING)
+
+    def _committed(self, began: float, records: int, parked: ParkedKeys, letters: PartitionDeadLetters) -> None:
+        """A batch is committed: carry over what it changed, and count it."""
+        letters.settle(parked)
+        self.guard.add(records, letters)
+        self._backoff = 0
+        self._gauges.consumed.inc(records)
+        self._gauges.seconds.observe(time.perf_counter() - began)
+        if letters.letters or letters.changes:
+            self._gauges.parked.set(len(parked))
+            for letter in letters.letters:
+                self._gauges.letters.labels(self.subscription.group, letter.rejected.reason).inc()
+
+
+class _Gauges:
+    """The metrics of one task, looked up once."""
+
+    def __init__(self, subscription: Subscription, partition: int) -> None:
+        table, group, topic = subscription.metrics, subscription.group, subscription.topic
+        place = (group, topic, str(partition))
+        self.consumed = table.counter(metrics.CONSUMED).labels(group, topic)
+        self.produced = table.counter(metrics.PRODUCED)
+        self.seconds = table.histogram(metrics.BATCH_SECONDS).labels(group)
+        self.lag = table.gauge(metrics.LAG).labels(*place)
+        self.parked = table.gauge(metrics.PARKED_KEYS).labels(*place)
+        self.running = table.gauge(metrics.TASK_RUNNING).labels(*place)
+        self.letters = table.counter(metrics.DEAD_LETTERS)
+        self.stops = table.counter(metrics.TASK_STOPS)
+
+
+def _code(error: Exception) -> str:
+    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
+        return "database"
+    if isinstance(error, KafkaError):
+        return "broker"
+    if isinstance(error, OSError):
+        return "connection"
+    return "failed"
