@@ -1,2 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """対策基準: from an asset's facts and relations to its levels and obligations. Pure: no I/O, no clock."""
+
+from libs.standards.conditions import ConditionError
+from libs.standards.document import StandardDocument
+from libs.standards.graph import NetworkGraph
+from libs.standards.standard import Standard, compile_standard
+from libs.standards.verdict import Verdict
+
+__all__ = ["ConditionError", "NetworkGraph", "Standard", "StandardDocument", "Verdict", "compile_standard"]

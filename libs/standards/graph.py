@@ -1,0 +1,349 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The assets of one network and what they hand on to each other, kept up to date change by change.
+
+In each dimension every asset has one label: the level it has, how far the asset is from which that level came, and which asset
+that is. An asset's own level (the higher of declared and derived) is a label of distance 0; a relation offers its neighbour's label
+at one step more; the best offer binds. "Best" is the higher level, then the shorter way, then the smaller asset id, so the labels
+do not depend on the order of events. Every label but an own one is held up by exactly one neighbour (`via`) and the distance
+rises at every step, so a cycle cannot hold itself up: what hung on a lost label is withdrawn first, then derived again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heappop, heappush
+from typing import Final, NamedTuple, TypeAlias
+
+from libs.contracts import Asset, AssetStatus, Explanation, Inherited, Levels, RelationType
+from libs.standards.document import Rule
+from libs.standards.standard import DIMENSIONS, Ranks, Standard
+from libs.standards.verdict import Verdict
+
+Label: TypeAlias = tuple[int, int, str]
+"""(minus the rank, steps from the origin, the origin's id): the smaller is the better."""
+Edge: TypeAlias = tuple[RelationType, str]
+
+_Reasons: TypeAlias = tuple[object, ...]
+"""What a change of which makes a verdict a changed one."""
+
+_INDEXES: Final = range(len(DIMENSIONS))
+
+
+class _Own(NamedTuple):
+    """What an asset has by itself in one dimension, apart from its neighbours."""
+
+    declared: int
+    derived: int
+    rule: Rule
+
+    @property
+    def rank(self) -> int:
+        return max(self.declared, self.derived)
+
+    @property
+    def is_declared(self) -> bool:
+        return self.declared > self.derived
+
+
+class _Node:
+    """An asset that is in the register now."""
+
+    __slots__ = ("asset", "labels", "own", "reasons", "relations", "via")
+
+    def __init__(self, asset: Asset, own: tuple[_Own, ...], relations: frozenset[Edge]) -> None:
+        self.asset = asset
+        self.own = own
+        self.relations = relations
+        self.labels: list[Label | None] = [None] * len(DIMENSIONS)
+        self.via: list[tuple[str, RelationType] | None] = [None] * len(DIMENSIONS)
+        self.reasons: _Reasons | None = None
+
+
+class NetworkGraph:
+    """The evaluated assets of one network. Not safe for use by two threads."""
+
+    def __init__(self, standard: Standard) -> None:
+        self._standard = standard
+        self._nodes: dict[str, _Node] = {}
+        self._referrers: dict[str, set[Edge]] = {}
+
+    def __len__(self) -> int:
+        """The number of assets that are not retired."""
+        return len(self._nodes)
+
+    def apply(self, assets: Sequence[Asset]) -> list[Verdict]:
+        """Take new states of assets, of several states of one the last; evaluate what they touch, once.
+
+        Returns a verdict for each asset given, and for each other whose verdict changed. Relations to assets that are
+        retired, or not there yet, hand on nothing until they are.
+        """
+        latest = {asset.asset_id: asset for asset in assets}
+        edit = _Edit()
+        for asset in latest.values():
+            edit.touch(asset.asset_id, self._nodes.get(asset.asset_id))
+            self._put(asset, edit)
+        for index in _INDEXES:
+            self._settle(index, edit)
+        return [self._verdict(asset_id, latest.get(asset_id), before) for asset_id, before in edit.before.items()]
+
+    def _put(self, asset: Asset, edit: _Edit) -> None:
+        """Bring in an asset's own levels and relations; note where labels may no longer hold."""
+        node = self._nodes.get(asset.asset_id)
+        if asset.status is AssetStatus.RETIRED:
+            if node is not None:
+                self._take_out(node, edit)
+            return
+        if node is not None and node.asset.body != asset.body:
+            # every way that leads through it is now seen otherwise
+            self._take_out(node, edit)
+            node = None
+        own = self._own(asset)
+        relations = frozenset((relation.type, relation.asset_id) for relation in asset.relations)
+        if node is None:
+            node = self._nodes[asset.asset_id] = _Node(asset, own, relations)
+            added, removed = relations, frozenset[Edge]()
+            edit.new.add(asset.asset_id)
+        else:
+            edit.own_changed(node, own)
+            added, removed = relations - node.relations, node.relations - relations
+            node.asset, node.own, node.relations = asset, own, relations
+        for kind, target in added:
+            self._referrers.setdefault(target, set()).add((kind, asset.asset_id))
+            edit.joined.append((kind, asset.asset_id, target))
+        for kind, target in removed:
+            self._forget_referrer(kind, asset.asset_id, target)
+            edit.parted.append((kind, asset.asset_id, target))
+
+    def _take_out(self, node: _Node, edit: _Edit) -> None:
+        asset_id = node.asset.asset_id
+        for kind, target in node.relations:
+            self._forget_referrer(kind, asset_id, target)
+            edit.parted.append((kind, asset_id, target))
+        edit.parted += [(kind, owner, asset_id) for kind, owner in self._referrers.get(asset_id, ())]
+        del self._nodes[asset_id]
+        edit.new.discard(asset_id)
+
+    def _forget_referrer(self, kind: RelationType, owner: str, target: str) -> None:
+        referrers = self._referrers[target]
+        referrers.discard((kind, owner))
+        if not referrers:
+            del self._referrers[target]
+
+    def _own(self, asset: Asset) -> tuple[_Own, ...]:
+        derived = self._standard.derive(asset.kind, asset.zone, asset.facts)
+        declared = (asset.declared.confidentiality, asset.declared.integrity, asset.declared.availability)
+        return tuple(
+            _Own(self._standard.declared_rank(index, declared[index]), derived.ranks[index], derived.rules[index])
+            for index in _INDEXES
+        )
+
+    def _settle(self, index: int, edit: _Edit) -> None:
+        """Withdraw the labels that lost what held them up, then give every asset its best one."""
+        withdrawn = self._withdraw(index, self._unheld(index, edit), edit)
+        offers: list[tuple[Label, str, tuple[str, RelationType] | None]] = []
+        for asset_id in withdrawn | edit.new | edit.raised[index]:
+            heappush(offers, (self._own_label(index, asset_id), asset_id, None))
+        for asset_id in withdrawn | edit.new:
+            for neighbour, kind in self._sources(index, asset_id):
+                self._offer(index, neighbour, asset_id, kind, offers)
+        for kind, owner, target in edit.joined:
+            for source, sink in self._directions(index, kind, owner, target):
+                self._offer(index, source, sink, kind, offers)
+        self._take_best(index, offers, edit)
+
+    def _unheld(self, index: int, edit: _Edit) -> Iterator[str]:
+        """Assets whose label no longer holds: their own level fell, or the neighbour or relation it came by is gone."""
+        for asset_id in edit.lowered[index]:
+            if asset_id in self._nodes and self._nodes[asset_id].via[index] is None:
+                yield asset_id
+        for kind, owner, target in edit.parted:
+            for source, sink in ((owner, target), (target, owner)):
+                node = self._nodes.get(sink)
+                if node is not None and node.via[index] == (source, kind):
+                    yield sink
+
+    def _withdraw(self, index: int, unheld: Iterable[str], edit: _Edit) -> set[str]:
+        """Take away the labels of `unheld` and of all that hangs on them."""
+        withdrawn: set[str] = set()
+        waiting = list(unheld)
+        while waiting:
+            asset_id = waiting.pop()
+            if asset_id in withdrawn:
+                continue
+            withdrawn.add(asset_id)
+            edit.touch(asset_id, self._nodes[asset_id])
+            waiting += [
+                sink for sink, kind in self._sinks(index, asset_id) if self._hangs_on(index, sink, asset_id, kind)
+            ]
+        for asset_id in withdrawn:
+            node = self._nodes[asset_id]
+            node.labels[index] = node.via[index] = None
+        return withdrawn
+
+    def _hangs_on(self, index: int, sink: str, source: str, kind: RelationType) -> bool:
+        return self._nodes[sink].via[index] == (source, kind)
+
+    def _take_best(
+        self, index: int, offers: list[tuple[Label, str, tuple[str, RelationType] | None]], edit: _Edit
+    ) -> None:
+        """Best offers first: each asset settles once, and an offer that is no better than what it has ends there."""
+        while offers:
+            label, asset_id, via = heappop(offers)
+            node = self._nodes[asset_id]
+            has = node.labels[index]
+            if has is not None and (has, _order(node.via[index])) <= (label, _order(via)):
+                continue
+            edit.touch(asset_id, node)
+            node.labels[index], node.via[index] = label, via
+            for sink, kind in self._sinks(index, asset_id):
+                self._offer(index, asset_id, sink, kind, offers)
+
+    def _offer(
+        self,
+        index: int,
+        source: str,
+        sink: str,
+        kind: RelationType,
+        offers: list[tuple[Label, str, tuple[str, RelationType] | None]],
+    ) -> None:
+        """What `source` would hand to `sink`, if it is better than what that one has by itself or by others."""
+        giver, taker = self._nodes.get(source), self._nodes.get(sink)
+        if giver is None or taker is None or (given := giver.labels[index]) is None:
+            return
+        if taker.own[index].rank >= -given[0]:
+            return
+        label = (given[0], given[1] + 1, given[2])
+        has = taker.labels[index]
+        if has is None or (label, (source, kind)) < (has, _order(taker.via[index])):
+            heappush(offers, (label, sink, (source, kind)))
+
+    def _own_label(self, index: int, asset_id: str) -> Label:
+        return (-self._nodes[asset_id].own[index].rank, 0, asset_id)
+
+    def _directions(self, index: int, kind: RelationType, owner: str, target: str) -> Iterator[tuple[str, str]]:
+        """The ways in which a relation hands on levels, each as (from, to)."""
+        flows = self._standard.flows[index]
+        if kind in flows.to_owner:
+            yield target, owner
+        if kind in flows.to_target:
+            yield owner, target
+
+    def _sources(self, index: int, asset_id: str) -> Iterator[tuple[str, RelationType]]:
+        """Whose levels an asset takes, and by which relation."""
+        flows = self._standard.flows[index]
+        for kind, target in self._nodes[asset_id].relations:
+            if kind in flows.to_owner:
+                yield target, kind
+        for kind, owner in self._referrers.get(asset_id, ()):
+            if kind in flows.to_target:
+                yield owner, kind
+
+    def _sinks(self, index: int, asset_id: str) -> Iterator[tuple[str, RelationType]]:
+        """Which assets of the register take an asset's levels, and by which relation."""
+        flows = self._standard.flows[index]
+        for kind, target in self._nodes[asset_id].relations:
+            if kind in flows.to_target and target in self._nodes:
+                yield target, kind
+        for kind, owner in self._referrers.get(asset_id, ()):
+            if kind in flows.to_owner and owner in self._nodes:
+                yield owner, kind
+
+    def _verdict(self, asset_id: str, given: Asset | None, before: _Reasons | None) -> Verdict:
+        node = self._nodes.get(asset_id)
+        if node is None:
+            assert given is not None, "only an asset that was given can have left the register"  # noqa: S101
+            return Verdict(given, None, {}, (), changed=before is not None)
+        asset = node.asset
+        labels = [self._label(index, node) for index in _INDEXES]
+        ranks: Ranks = (-labels[0][0], -labels[1][0], -labels[2][0])
+        obligations = self._standard.obligations(ranks, asset.kind, asset.zone, asset.facts)
+        node.reasons = (*(self._reason(index, node) for index in _INDEXES), obligations)
+        return Verdict(
+            asset=asset,
+            levels=Levels(**{name: self._standard.code(index, ranks[index]) for index, name in enumerate(DIMENSIONS)}),
+            explanations={name: self._explain(index, node) for index, name in enumerate(DIMENSIONS)},
+            obligations=obligations,
+            changed=before != node.reasons,
+        )
+
+    def _reason(self, index: int, node: _Node) -> tuple[int, str, str, str | None]:
+        """A level, the asset it comes from, the rule there, and the body behind which that asset stays unseen."""
+        rank, _, origin = self._label(index, node)
+        source = self._nodes[origin].own[index]
+        return -rank, origin, "" if source.is_declared else source.rule.id, self._foreign_body(index, node)
+
+    def _label(self, index: int, node: _Node) -> Label:
+        label = node.labels[index]
+        assert label is not None, "every asset in the register has a label once settled"  # noqa: S101
+        return label
+
+    def _explain(self, index: int, node: _Node) -> Explanation:
+        rank, distance, origin_id = self._label(index, node)
+        origin = self._nodes[origin_id]
+        own, source = node.own[index], origin.own[index]
+        inherited = self._inherited(index, node) if distance else None
+        # the rule would say of what kind another body's asset is
+        hidden = inherited is not None and inherited.asset_id is None
+        named = None if source.is_declared or hidden else source.rule
+        return Explanation(
+            level=self._standard.code(index, -rank),
+            origin="inherited" if inherited else "declared" if source.is_declared else "derived",
+            rule=named.id if named else None,
+            text=named.text if named else None,
+            inherited_from=inherited,
+            declared=self._standard.code(index, own.declared) if own.declared >= 0 else None,
+            derived=self._standard.code(index, own.derived),
+            inherited=self._standard.code(index, -rank) if inherited else None,
+        )
+
+    def _inherited(self, index: int, node: _Node) -> Inherited:
+        """The way from the asset's neighbour to the origin; no further than the asset's own body may see."""
+        first = node.via[index]
+        assert first is not None, "a label with a distance came by a relation"  # noqa: S101
+        if (foreign := self._foreign_body(index, node)) is not None:
+            return Inherited(body=foreign, relation=first[1])
+        ids = tuple(step.asset.asset_id for step in self._path(index, node))
+        return Inherited(body=node.asset.body, asset_id=ids[-1], relation=first[1], path=ids)
+
+    def _foreign_body(self, index: int, node: _Node) -> str | None:
+        """The first other body on the way to the origin."""
+        bodies = (step.asset.body for step in self._path(index, node))
+        return next((body for body in bodies if body != node.asset.body), None)
+
+    def _path(self, index: int, node: _Node) -> Iterator[_Node]:
+        while (via := node.via[index]) is not None:
+            node = self._nodes[via[0]]
+            yield node
+
+
+class _Edit:
+    """What one `apply` has changed so far, and what the verdicts were before."""
+
+    __slots__ = ("before", "joined", "lowered", "new", "parted", "raised")
+
+    def __init__(self) -> None:
+        self.before: dict[str, _Reasons | None] = {}
+        self.new: set[str] = set()
+        self.joined: list[tuple[RelationType, str, str]] = []
+        self.parted: list[tuple[RelationType, str, str]] = []
+        self.raised: tuple[set[str], ...] = tuple(set() for _ in _INDEXES)
+        self.lowered: tuple[set[str], ...] = tuple(set() for _ in _INDEXES)
+
+    def own_changed(self, node: _Node, own: tuple[_Own, ...]) -> None:
+        """Sort the dimensions of an asset's own level into raised and lowered; another reason for the same level is both."""
+        asset_id = node.asset.asset_id
+        for index, (was, now) in enumerate(zip(node.own, own, strict=True)):
+            if now.rank > was.rank:
+                self.raised[index].add(asset_id)
+            elif now != was:
+                self.lowered[index].add(asset_id)
+
+    def touch(self, asset_id: str, node: _Node | None) -> None:
+        """Remember an asset's verdict as it was before this edit."""
+        if asset_id not in self.before:
+            self.before[asset_id] = None if node is None else node.reasons
+
+
+def _order(via: tuple[str, RelationType] | None) -> tuple[str, str]:
+    """Of equal labels, that of the smaller neighbour id; an own label before all."""
+    return ("", "") if via is None else via

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A standard made ready for use: conditions compiled, levels as ranks, results remembered by the facts they were found from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any, Final, NamedTuple
+
+from libs.contracts import Dimension, Duty, DutyRef, RelationType
+from libs.contracts import Standard as PublishedStandard
+from libs.contracts.words import FactValue
+from libs.standards.conditions import ASSET_NAMES, EMPTY, Condition, compile_condition, fits
+from libs.standards.document import Flow, Obligation, Rule, StandardDocument
+
+DIMENSIONS: Final = tuple(Dimension)
+_REMEMBERED: Final = 200_000
+"""Distinct cases kept; a city has a few thousand. Above it the memory is emptied, not the answer changed."""
+
+Ranks = tuple[int, int, int]
+"""A level of each dimension, by its place in the scale from 0, in the order of `Dimension`."""
+Facts = Mapping[str, FactValue]
+
+
+class Derived(NamedTuple):
+    """The highest level that the rules give in each dimension, and the rule that gives it."""
+
+    ranks: Ranks
+    rules: tuple[Rule, Rule, Rule]
+
+
+class Flows(NamedTuple):
+    """Which relation types hand levels of one dimension to their owner, and which to their target."""
+
+    to_owner: frozenset[RelationType]
+    to_target: frozenset[RelationType]
+
+
+class Standard:
+    """Raises ConditionError for a document whose conditions do not compile; `libs.standards.parse` gives none such."""
+
+    def __init__(self, document: StandardDocument) -> None:
+        self.document = document
+        self.digest = hashlib.sha256(document.model_dump_json().encode()).hexdigest()
+        self.version = f"{document.name}/{document.version}"
+        self.flows = tuple(_flows(document, dimension) for dimension in DIMENSIONS)
+        self._codes = tuple(tuple(level.code for level in document.scales[dimension]) for dimension in DIMENSIONS)
+        fact_names = frozenset(document.facts) | ASSET_NAMES
+        self._rules = [(rule, compile_condition(rule.when, fact_names)) for rule in document.rules]
+        self._obligations = _compiled_obligations(document, fact_names | self._level_names)
+        self._rule_facts = self._facts_read(condition for _, condition in self._rules)
+        self._duty_facts = self._facts_read(condition for _, condition in self._obligations)
+        self._by_id = {obligation.id: obligation for obligation in document.obligations}
+        self._derived: dict[tuple[Any, ...], Derived] = {}
+        self._in_force: dict[tuple[Any, ...], tuple[str, ...]] = {}
+
+    def rank(self, dimension: Dimension, code: str) -> int:
+        """Raises ValueError for a level that is not on the scale."""
+        return self._codes[DIMENSIONS.index(dimension)].index(code)
+
+    def level(self, dimension: Dimension, rank: int) -> str:
+        return self._codes[DIMENSIONS.index(dimension)][rank]
+
+    def code(self, index: int, rank: int) -> str:
+        """The level of the dimension at `index` of `DIMENSIONS`."""
+        return self._codes[index][rank]
+
+    def declared_rank(self, index: int, code: str | None) -> int:
+        """The rank that a ledger declares; -1 where it declares none, or one that is not on the scale."""
+        codes = self._codes[index]
+        return codes.index(code) if code in codes else -1
+
+    def derive(self, kind: str, zone: str | None, facts: Facts) -> Derived:
+        """Levels by the rules alone. A fact of another type than declared counts as missing."""
+        key = (kind, zone, *(self._value(name, facts) for name in self._rule_facts))
+        if (known := self._derived.get(key)) is None:
+            known = _remember(self._derived, key, self._derive(key))
+        return known
+
+    def obligations(self, ranks: Ranks, kind: str, zone: str | None, facts: Facts) -> tuple[str, ...]:
+        """Ids of the obligations in force for these effective levels, sorted."""
+        key = (kind, zone, ranks, *(self._value(name, facts) for name in self._duty_facts))
+        if (known := self._in_force.get(key)) is None:
+            known = _remember(self._in_force, key, self._oblige(key))
+        return known
+
+    def duty(self, obligation_id: str) -> Duty:
+        return self._by_id[obligation_id].duty()
+
+    def duty_ref(self, obligation_id: str) -> DutyRef:
+        return self._by_id[obligation_id].duty_ref()
+
+    def published(self) -> PublishedStandard:
+        """The standard as consumers need it."""
+        return PublishedStandard(
+            name=self.document.name,
+            version=self.document.version,
+            digest=self.digest,
+            effective_from=self.document.effective_from,
+            scales=dict(zip(DIMENSIONS, self._codes, strict=True)),
+            duties=tuple(obligation.duty() for obligation in self.document.obligations),
+        )
+
+    @cached_property
+    def _level_constants(self) -> dict[str, int]:
+        """`C3B` and so on: the dimension's letter and the level's code."""
+        return {
+            f"{dimension.value[0].upper()}{code}": rank
+            for dimension, codes in zip(DIMENSIONS, self._codes, strict=True)
+            for rank, code in enumerate(codes)
+        }
+
+    @property
+    def _level_names(self) -> frozenset[str]:
+        return frozenset(self._level_constants) | frozenset(DIMENSIONS)
+
+    def _facts_read(self, conditions: Iterable[Condition]) -> tuple[str, ...]:
+        read = frozenset().union(*(condition.names for condition in conditions))
+        return tuple(sorted(read & self.document.facts.keys()))
+
+    def _value(self, name: str, facts: Facts) -> Any:
+        """A hashable value of the fact's declared type."""
+        fact = self.document.facts[name]
+        value = facts.get(name)
+        if value is None or not fits(fact, value):
+            return EMPTY[fact.type]
+        return tuple(value) if isinstance(value, list) else value
+
+    def _derive(self, key: tuple[Any, ...]) -> Derived:
+        values = _named(("kind", "zone", *self._rule_facts), key)
+        best: list[tuple[int, Rule] | None] = [None, None, None]
+        for rule, condition in self._rules:
+            index = DIMENSIONS.index(rule.dimension)
+            rank, found = self._codes[index].index(rule.level), best[index]
+            if (found is None or rank > found[0]) and condition.holds(values):
+                best[index] = (rank, rule)
+        confidentiality, integrity, availability = (found for found in best if found is not None)
+        return Derived(
+            ranks=(confidentiality[0], integrity[0], availability[0]),
+            rules=(confidentiality[1], integrity[1], availability[1]),
+        )
+
+    def _oblige(self, key: tuple[Any, ...]) -> tuple[str, ...]:
+        kind, zone, ranks, *facts = key
+        values = _named(("kind", "zone", *self._duty_facts), (kind, zone, *facts))
+        values |= self._level_constants | dict(zip(DIMENSIONS, ranks, strict=True))
+        return tuple(sorted(duty.id for duty, condition in self._obligations if condition.holds(values)))
+
+
+def compile_standard(document: StandardDocument) -> Standard:
+    """Raises ConditionError where a condition does not compile."""
+    return Standard(document)
+
+
+def _compiled_obligations(document: StandardDocument, names: frozenset[str]) -> list[tuple[Obligation, Condition]]:
+    return [(duty, compile_condition(duty.when, names)) for duty in document.obligations]
+
+
+def _flows(document: StandardDocument, dimension: Dimension) -> Flows:
+    by_type = {entry.relation: Flow(getattr(entry, dimension)) for entry in document.inheritance}
+    return Flows(
+        to_owner=frozenset(kind for kind, flow in by_type.items() if flow in (Flow.TO_OWNER, Flow.BOTH)),
+        to_target=frozenset(kind for kind, flow in by_type.items() if flow in (Flow.TO_TARGET, Flow.BOTH)),
+    )
+
+
+def _named(names: tuple[str, ...], values: tuple[Any, ...]) -> dict[str, Any]:
+    """CEL knows lists, not tuples; and no null text."""
+    named = {
+        name: list(value) if isinstance(value, tuple) else value for name, value in zip(names, values, strict=True)
+    }
+    return named | {"zone": named["zone"] or ""}
+
+
+def _remember(memory: dict[tuple[Any, ...], Any], key: tuple[Any, ...], found: Any) -> Any:
+    if len(memory) >= _REMEMBERED:
+        memory.clear()
+    memory[key] = found
+    return found

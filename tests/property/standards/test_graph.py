@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The incremental graph against a plain evaluation from scratch, over random graphs and random changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.contracts import Asset, AssetStatus, DeclaredLevels, Dimension, Relation, RelationType
+from libs.standards import NetworkGraph, Standard, StandardDocument, Verdict, compile_standard
+
+IDS = tuple("abcdefgh")
+BODIES = ("mayor", "election")
+DIMENSIONS = tuple(Dimension)
+SCALES = {"confidentiality": ["1", "2", "3"], "integrity": ["1", "2"], "availability": ["1", "2"]}
+FLOWS = {
+    RelationType.STORES: ("to_owner", "to_owner", "none"),
+    RelationType.RUNS_ON: ("to_target", "to_target", "to_target"),
+    RelationType.CONNECTS: ("both", "none", "none"),
+    RelationType.HOUSED_IN: ("none", "none", "to_target"),
+}
+
+
+def words(name: str) -> dict[str, str]:
+    return {"ja": name, "en": name}
+
+
+def rule(number: int, dimension: str, level: str, when: str) -> dict[str, Any]:
+    basis = {"source": "project default"}
+    return {
+        "id": f"R-{number:02}",
+        "dimension": dimension,
+        "level": level,
+        "when": when,
+        "text": words(when),
+        "basis": basis,
+    }
+
+
+def duty(number: int, when: str) -> dict[str, Any]:
+    texts = {"title": words("t"), "action": words("a"), "evidence": words("e")}
+    return {
+        "id": f"D-{number:02}",
+        "part": "technical",
+        "audience": "staff",
+        "when": when,
+        "basis": {"source": "x"},
+        **texts,
+    }
+
+
+@pytest.fixture(scope="module")
+def standard() -> Standard:
+    level = {"name": words("l"), "definition": words("d")}
+    document = {
+        "name": "tiny",
+        "version": "2026.1",
+        "effective_from": "2026-04-01T00:00:00+09:00",
+        "title": words("tiny"),
+        "scales": {name: [{"code": code, **level} for code in codes] for name, codes in SCALES.items()},
+        "facts": {"grade": {"type": "integer", "name": words("g"), "meaning": words("g")}},
+        "rules": [
+            rule(1, "confidentiality", "1", "true"),
+            rule(2, "confidentiality", "2", "grade != null && grade >= 1"),
+            rule(3, "confidentiality", "2", "grade != null && grade == 2"),
+            rule(4, "confidentiality", "3", "grade != null && grade >= 3"),
+            rule(5, "integrity", "1", "true"),
+            rule(6, "integrity", "2", "grade != null && grade >= 2"),
+            rule(7, "availability", "1", "true"),
+            rule(8, "availability", "2", "grade == 1"),
+        ],
+        "inheritance": [
+            {"relation": kind, **dict(zip(SCALES, flows, strict=True)), "text": words("i")}
+            for kind, flows in FLOWS.items()
+        ],
+        "obligations": [
+            duty(1, "true"),
+            duty(2, "confidentiality >= C2"),
+            duty(3, "confidentiality >= C3 && integrity >= I2"),
+            duty(4, "availability >= A2"),
+        ],
+    }
+    return compile_standard(StandardDocument.model_validate(document))
+
+
+relations = st.lists(st.tuples(st.sampled_from(tuple(FLOWS)), st.sampled_from(IDS)), max_size=4, unique=True)
+assets = st.builds(
+    lambda asset_id, body, grade, declared, related, retired: Asset(
+        asset_id=asset_id,
+        body=body,
+        network="mayor",
+        kind="system",
+        name=asset_id,
+        status=AssetStatus.RETIRED if retired else AssetStatus.ACTIVE,
+        facts={} if grade is None else {"grade": grade},
+        declared=DeclaredLevels(confidentiality=declared),
+        relations=tuple(Relation(type=kind, asset_id=target) for kind, target in related),
+    ),
+    asset_id=st.sampled_from(IDS),
+    body=st.sampled_from(BODIES),
+    grade=st.none() | st.integers(0, 3),
+    declared=st.none() | st.sampled_from(["1", "2", "3", "9"]),
+    related=relations,
+    retired=st.integers(0, 4).map(lambda drawn: drawn == 0),
+)
+batches = st.lists(st.lists(assets, min_size=1, max_size=4), min_size=1, max_size=12)
+
+
+def naive(standard: Standard, register: Mapping[str, Asset]) -> dict[str, tuple[Any, ...]]:
+    """Levels with origin and rule, by trying every neighbour again and again until nothing gets better."""
+    own: dict[str, list[tuple[int, str]]] = {}
+    for asset_id, asset in register.items():
+        derived = standard.derive(asset.kind, asset.zone, asset.facts)
+        own[asset_id] = []
+        for index, dimension in enumerate(DIMENSIONS):
+            declared = getattr(asset.declared, dimension)
+            scale = SCALES[dimension]
+            rank = scale.index(declared) if declared in scale else -1
+            is_declared = rank > derived.ranks[index]
+            best = max(rank, derived.ranks[index])
+            own[asset_id].append((best, "declared" if is_declared else derived.rules[index].id))
+    found: dict[str, list[Any]] = {asset_id: [] for asset_id in register}
+    for index in range(3):
+        labels = {asset_id: (-own[asset_id][index][0], 0, asset_id, "", "") for asset_id in register}
+        better = True
+        while better:
+            better = False
+            for owner, asset in register.items():
+                for relation in asset.relations:
+                    target, flow = relation.asset_id, FLOWS[relation.type][index]
+                    if target not in register:
+                        continue
+                    ways = {"to_owner": [(target, owner)], "to_target": [(owner, target)], "none": []}
+                    ways["both"] = ways["to_owner"] + ways["to_target"]
+                    for source, sink in ways[flow]:
+                        offer = (labels[source][0], labels[source][1] + 1, labels[source][2], source, relation.type)
+                        if offer < labels[sink]:
+                            labels[sink], better = offer, True
+        for asset_id, (rank, _, origin, *_) in labels.items():
+            way, at = [], asset_id
+            while at := labels[at][3]:
+                way.append(register[at].body)
+            foreign = next((body for body in way if body != register[asset_id].body), None)
+            found[asset_id].append((SCALES[DIMENSIONS[index]][-rank], origin, own[origin][index][1], foreign))
+    return {
+        asset_id: (
+            *reasons,
+            standard.obligations(
+                tuple(SCALES[name].index(reason[0]) for name, reason in zip(SCALES, reasons, strict=True)),  # type: ignore[arg-type]
+                register[asset_id].kind, register[asset_id].zone, register[asset_id].facts,
+            ),
+        )
+        for asset_id, reasons in found.items()
+    }  # fmt: skip
+
+
+@given(batches=batches)
+def test_each_change_leaves_what_an_evaluation_from_scratch_finds(
+    standard: Standard, batches: Sequence[Sequence[Asset]]
+) -> None:
+    graph = NetworkGraph(standard)
+    register: dict[str, Asset] = {}
+    shown: dict[str, Verdict] = {}
+    before: dict[str, tuple[Any, ...]] = {}
+    for batch in batches:
+        verdicts = {verdict.asset.asset_id: verdict for verdict in graph.apply(batch)}
+        for asset in batch:
+            if asset.status is AssetStatus.RETIRED:
+                register.pop(asset.asset_id, None)
+            else:
+                register[asset.asset_id] = asset
+        after = naive(standard, register)
+
+        assert {name for name, verdict in verdicts.items() if verdict.changed} == {
+            name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
+        }
+        assert verdicts.keys() >= {asset.asset_id for asset in batch}
+        shown |= verdicts
+        for name, found in after.items():
+            _agrees(shown[name], found, register)
+        before = after
+    assert len(graph) == len(register)
+
+
+def _agrees(verdict: Verdict, found: tuple[Any, ...], register: Mapping[str, Asset]) -> None:
+    assert verdict.levels is not None
+    assert verdict.obligations == found[-1]
+    asset_id, body = verdict.asset.asset_id, verdict.asset.body
+    for dimension, (level, origin, why, foreign) in zip(DIMENSIONS, found[:-1], strict=True):
+        explanation = verdict.explanations[dimension]
+        assert getattr(verdict.levels, dimension) == explanation.level == level
+        if origin == asset_id:
+            assert explanation.origin == ("declared" if why == "declared" else "derived")
+            assert explanation.inherited_from is None
+            continue
+        source = explanation.inherited_from
+        assert explanation.origin == "inherited"
+        assert source is not None
+        if foreign is not None:
+            assert (source.asset_id, source.path, explanation.rule, explanation.text) == (None, (), None, None)
+            assert source.body == foreign
+        else:
+            assert source.asset_id == origin == source.path[-1]
+            assert {register[step].body for step in source.path} == {body}
+            assert explanation.rule == (None if why == "declared" else why)
+
+
+@given(batches=batches, order=st.randoms(use_true_random=False))
+def test_the_order_in_which_assets_become_known_does_not_matter(
+    standard: Standard, batches: Sequence[Sequence[Asset]], order: Any
+) -> None:
+    latest = {asset.asset_id: asset for batch in batches for asset in batch}
+    shuffled = list(latest.values())
+    order.shuffle(shuffled)
+    together, one_by_one = NetworkGraph(standard), NetworkGraph(standard)
+
+    at_once = {verdict.asset.asset_id: verdict for verdict in together.apply(list(latest.values()))}
+    in_turn: dict[str, Verdict] = {}
+    for asset in shuffled:
+        in_turn |= {verdict.asset.asset_id: verdict for verdict in one_by_one.apply([asset])}
+    for asset_id, asset in latest.items():
+        if asset.status is AssetStatus.ACTIVE:
+            in_turn |= {verdict.asset.asset_id: verdict for verdict in one_by_one.apply([asset])}
+            assert at_once[asset_id].levels == in_turn[asset_id].levels
+            assert at_once[asset_id].explanations == in_turn[asset_id].explanations
+            assert at_once[asset_id].obligations == in_turn[asset_id].obligations
+
+
+def test_a_cycle_does_not_hold_itself_up_after_its_only_source_is_gone(standard: Standard) -> None:
+    def system(asset_id: str, to: str) -> Asset:
+        related = (Relation(type=RelationType.CONNECTS, asset_id=to),)
+        return Asset(
+            asset_id=asset_id, body="mayor", network="mayor", kind="system", name=asset_id, facts={}, relations=related
+        )
+
+    source = system("s", "a").model_copy(update={"facts": {"grade": 3}})
+    graph = NetworkGraph(standard)
+    raised = graph.apply([system("a", "b"), system("b", "c"), system("c", "a"), source])
+    assert {verdict.levels.confidentiality for verdict in raised if verdict.levels} == {"3"}
+
+    lowered = graph.apply([source.model_copy(update={"status": AssetStatus.RETIRED})])
+
+    assert {verdict.asset.asset_id: verdict.levels and verdict.levels.confidentiality for verdict in lowered} == {
+        "s": None, "a": "1", "b": "1", "c": "1",
+    }  # fmt: skip
