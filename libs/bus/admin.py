@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from confluent_kafka.admin import (
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it exports them without saying so
     AclBinding,
     AclBindingFilter,
     AclOperation,
@@ -114,63 +114,72 @@ def _configure(admin: AdminClient, topics: Sequence[Topic], replication: int) ->
             yield Change(text_pair("bus.setting_changed", topic=topic.name, setting=name, value=value))
 
 
+class _Right(NamedTuple):
+    """One account may do one thing with what bears a name, or, `prefixed`, a name that begins so."""
+
+    account: str
+    operation: AclOperation
+    kind: ResourceType
+    name: str
+    prefixed: bool = False
+
+    def binding(self) -> AclBinding:
+        pattern = ResourcePatternType.PREFIXED if self.prefixed else ResourcePatternType.LITERAL
+        allow = AclPermissionType.ALLOW
+        return AclBinding(self.kind, self.name, pattern, f"User:{self.account}", "*", self.operation, allow)
+
+
 def _authorise(admin: AdminClient, topics: Sequence[Topic]) -> Iterator[Change]:
-    every = AclBindingFilter(
-        ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
-    )
-    present = {_identity(binding) for binding in admin.describe_acls(every, request_timeout=_WAIT).result()}
-    missing = [binding for binding in _bindings(topics) if _identity(binding) not in present]
+    asked = [(right, _present(admin, right)) for right in _rights(topics)]
+    missing = [right for right, present in asked if not present.result()]
     if missing:
-        _wait(admin.create_acls(missing, request_timeout=_WAIT).values())
-    for binding in missing:
+        _wait(admin.create_acls([right.binding() for right in missing], request_timeout=_WAIT).values())
+    for right in missing:
         yield Change(
             text_pair(
                 "bus.right_given",
-                account=binding.principal.removeprefix("User:"),
-                operation=binding.operation.name,
-                kind=binding.restype.name,
-                name=binding.name,
+                account=right.account,
+                operation=right.operation.name,
+                kind=right.kind.name,
+                name=right.name,
             )
         )
 
 
-def _bindings(topics: Sequence[Topic]) -> Iterator[AclBinding]:
-    """Groups and transactional ids go by prefix: those of a service begin with its account's name."""
-    operations = AclOperation
-    exact, prefix = ResourcePatternType.LITERAL, ResourcePatternType.PREFIXED
-    readers = {principal for topic in topics for principal in topic.readers}
-    writers = {principal for topic in topics for principal in topic.writers}
-    for topic in topics:
-        for principal in sorted(topic.readers | topic.writers):
-            yield _binding(principal, operations.DESCRIBE, ResourceType.TOPIC, topic.name, exact)
-        for principal in sorted(topic.readers):
-            yield _binding(principal, operations.READ, ResourceType.TOPIC, topic.name, exact)
-        for principal in sorted(topic.writers):
-            yield _binding(principal, operations.WRITE, ResourceType.TOPIC, topic.name, exact)
-    for principal in sorted(readers):
-        yield _binding(principal, operations.READ, ResourceType.GROUP, principal, prefix)
-    for principal in sorted(writers):
-        yield _binding(principal, operations.WRITE, ResourceType.TRANSACTIONAL_ID, principal, prefix)
-        yield _binding(principal, operations.DESCRIBE, ResourceType.TRANSACTIONAL_ID, principal, prefix)
-        yield _binding(principal, operations.IDEMPOTENT_WRITE, ResourceType.BROKER, _CLUSTER, exact)
-
-
-def _binding(
-    principal: Principal, operation: AclOperation, kind: ResourceType, name: str, pattern: ResourcePatternType
-) -> AclBinding:
-    return AclBinding(kind, str(name), pattern, f"User:{principal}", "*", operation, AclPermissionType.ALLOW)
-
-
-def _identity(binding: AclBinding) -> tuple[Any, ...]:
-    return (
-        binding.restype,
-        binding.name,
-        binding.resource_pattern_type,
-        binding.principal,
-        binding.host,
-        binding.operation,
-        binding.permission_type,
+def _present(admin: AdminClient, right: _Right) -> Future[list[AclBinding]]:
+    """Will tell the bindings that give this very right: one or none."""
+    wanted = right.binding()
+    same = AclBindingFilter(
+        wanted.restype,
+        wanted.name,
+        wanted.resource_pattern_type,
+        wanted.principal,
+        wanted.host,
+        wanted.operation,
+        wanted.permission_type,
     )
+    return admin.describe_acls(same, request_timeout=_WAIT)
+
+
+def _rights(topics: Sequence[Topic]) -> Iterator[_Right]:
+    """Groups and transactional ids go by prefix: those of a service begin with its account's name."""
+    for topic in topics:
+        for account in _names(topic.readers | topic.writers):
+            yield _Right(account, AclOperation.DESCRIBE, ResourceType.TOPIC, topic.name)
+        for account in _names(topic.readers):
+            yield _Right(account, AclOperation.READ, ResourceType.TOPIC, topic.name)
+        for account in _names(topic.writers):
+            yield _Right(account, AclOperation.WRITE, ResourceType.TOPIC, topic.name)
+    for account in _names(principal for topic in topics for principal in topic.readers):
+        yield _Right(account, AclOperation.READ, ResourceType.GROUP, account, prefixed=True)
+    for account in _names(principal for topic in topics for principal in topic.writers):
+        yield _Right(account, AclOperation.WRITE, ResourceType.TRANSACTIONAL_ID, account, prefixed=True)
+        yield _Right(account, AclOperation.DESCRIBE, ResourceType.TRANSACTIONAL_ID, account, prefixed=True)
+        yield _Right(account, AclOperation.IDEMPOTENT_WRITE, ResourceType.BROKER, _CLUSTER)
+
+
+def _names(principals: Iterable[Principal]) -> list[str]:
+    return sorted({principal.value for principal in principals})
 
 
 def _config(topic: Topic, replication: int) -> dict[str, str]:

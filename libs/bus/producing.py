@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -20,7 +20,7 @@ MAX_REQUEST_BYTES: Final = 5 * 1024 * 1024
 """Above the largest record of the topic table, the dead letters' and the control topic's."""
 TRANSACTION_TIMEOUT_MS: Final = 15_000
 """How long a transaction that a killed process left open may hold up its readers, where nobody takes the partition over."""
-RETRY_BACKOFF_MS: Final = 10
+RETRY_BACKOFF_MS: Final = 3
 START_PATIENCE: Final = 30.0
 STOP_PATIENCE: Final = 3.0
 
@@ -77,9 +77,11 @@ class TransactionalWriter:
         batches = await self._pack(outputs, pinned or {})
         async with asyncio.timeout(TRANSACTION_TIMEOUT_MS / 1000):
             await self._producer.begin_transaction()
-            last = await self._sent(batches, offset)
+            if offset is not None:
+                await self._send_offset(offset)
+            last = await self._sent(batches)
             if then is not None:
-                await self._sent(await self._pack(then(last), pinned or {}), None)
+                await self._sent(await self._pack(then(last), pinned or {}))
             await self._producer.commit_transaction()
 
     async def partitions(self, topic: str) -> int:
@@ -100,17 +102,14 @@ class TransactionalWriter:
                 builders[-1].append(timestamp=now, key=key, value=value, headers=headers)
         return batches
 
-    async def _sent(
-        self, batches: Mapping[TopicPartition, list[Any]], offset: Offset | None
-    ) -> dict[TopicPartition, int]:
-        """All at once; whatever fails, what is under way is waited for, so that its error is not lost."""
-        work: list[Coroutine[Any, Any, int | None]] = [] if offset is None else [self._send_offset(offset)]
-        work += [self._send(place, builders) for place, builders in batches.items()]
-        results = await asyncio.gather(*work, return_exceptions=True)
-        for result in results:
+    async def _sent(self, batches: Mapping[TopicPartition, list[Any]]) -> dict[TopicPartition, int]:
+        """All partitions at once; whatever fails, what is under way is waited for, so that no error is lost."""
+        work = [self._send(place, builders) for place, builders in batches.items()]
+        offsets: list[int] = []
+        for result in await asyncio.gather(*work, return_exceptions=True):
             if isinstance(result, BaseException):
                 raise result
-        offsets = [last for last in results if isinstance(last, int)]
+            offsets.append(result)
         return dict(zip(batches, offsets, strict=True))
 
     async def _send(self, place: TopicPartition, builders: list[Any]) -> int:
@@ -131,5 +130,10 @@ class TransactionalWriter:
         return offsets[-1] + count - 1
 
     async def _send_offset(self, offset: Offset) -> None:
-        """Where the transaction before is still being closed, this request meets it, and tries again after `retry_backoff_ms`."""
+        """To be sent before the batches.
+
+        A new transaction's first request meets the one before it being closed still, and is tried again: this one after
+        `retry_backoff_ms`, the one that batches begin with after a fixed 20 ms. And while this one is being written, the broker
+        refuses batches (as NotEnoughReplicas, to clients of aiokafka's age).
+        """
         await self._producer.send_offsets_to_transaction({offset.partition: offset.next_offset}, offset.group)

@@ -6,11 +6,11 @@ from __future__ import annotations
 import uuid
 from base64 import b64decode
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiokafka import TopicPartition
 
@@ -60,29 +60,43 @@ class ParkedLetter:
         return int(self.first_id.rpartition(":")[2])
 
 
+class _Cover(NamedTuple):
+    """The letters of one key that one consumer put aside in one partition."""
+
+    consumer: str
+    source: TopicPartition
+    key: bytes | None
+
+    @classmethod
+    def of(cls, letter: ParkedLetter) -> _Cover:
+        return cls(letter.letter.consumer, letter.source, letter.key)
+
+
 async def parked_letters(
     settings: KafkaSettings, *, consumer: str | None = None, topic: str | None = None, key: bytes | None = None
 ) -> list[ParkedLetter]:
     """The dead letters that have not been released, oldest first; of one consumer, topic or key if asked."""
+    return [
+        letter
+        for letter in unreleased([record async for record in _dead_letters(settings)])
+        if consumer in {None, letter.letter.consumer}
+        and topic in {None, letter.letter.topic}
+        and key in {None, letter.key}
+    ]
+
+
+def unreleased(records: Iterable[ConsumerRecord]) -> list[ParkedLetter]:
+    """What the dead letters' topic holds, less what its releases cover, oldest first."""
     letters: list[ParkedLetter] = []
-    through: dict[tuple[str, TopicPartition, bytes | None], datetime] = {}
-    async for record in _dead_letters(settings):
+    through: dict[_Cover, datetime] = {}
+    for record in records:
         if is_of(record, DeadLettered):
             letters.append(_letter(record))
         elif is_of(record, DeadLetterReleased):
-            where, time = _release(record)
-            through[where] = max(time, through.get(where, time))
-    return sorted(
-        (
-            letter
-            for letter in letters
-            if consumer in {None, letter.letter.consumer}
-            and topic in {None, letter.letter.topic}
-            and key in {None, letter.key}
-            and letter.time > through.get((letter.letter.consumer, letter.source, letter.key), _LONG_AGO)
-        ),
-        key=lambda letter: letter.time,
-    )
+            cover, time = _release(record)
+            through[cover] = max(time, through.get(cover, time))
+    left = (letter for letter in letters if letter.time > through.get(_Cover.of(letter), _LONG_AGO))
+    return sorted(left, key=lambda letter: letter.time)
 
 
 async def release_key(
@@ -111,17 +125,16 @@ async def release_key(
             by_source[letter.source].append(letter)
         released = 0
         for source, letters in by_source.items():
-            returned = _returned(letters, frozenset(discard))
+            returned = return_of(letters, frozenset(discard))
             count = sum(letter.id not in discard for letter in letters)
-            release = Release(
-                consumer=consumer, topic=topic, key=key.decode("utf-8", "replace"), actor=actor, count=count
-            )
-            event = _event(release, source, key, municipality, clock())
+            name = key.decode("utf-8", "replace")
+            release = Release(consumer=consumer, topic=topic, key=name, actor=actor, count=count)
+            event = release_event(release, source, key, municipality, clock())
             through = letters[-1].time
             await writer.write(
                 returned,
                 pinned={source.topic: source.partition, DEADLETTERS.name: source.partition},
-                then=partial(_event_output, event, key, through),
+                then=partial(event_output, event, key, through),
             )
             released += count
         return released
@@ -150,16 +163,16 @@ def _letter(record: ConsumerRecord) -> ParkedLetter:
     return ParkedLetter(event.id, event.time, None if key is None else b64decode(key), event.data)
 
 
-def _release(record: ConsumerRecord) -> tuple[tuple[str, TopicPartition, bytes | None], datetime]:
-    """Which letters a release covers: those of a key in a partition, up to a time."""
+def _release(record: ConsumerRecord) -> tuple[_Cover, datetime]:
+    """Which letters a release covers, and up to which time."""
     headers = dict(record.headers)
-    topic, partition, _ = (headers[RELEASED_LAST] or b"").decode().rsplit("/", 2)
+    topic, partition, _ = headers[RELEASED_LAST].decode().rsplit("/", 2)
     consumer = DeadLetterReleased.model_validate_json(record.value or b"").data.consumer
-    time = datetime.fromisoformat((headers[RELEASE_THROUGH] or b"").decode())
-    return (consumer, TopicPartition(topic, int(partition)), record.key), time
+    time = datetime.fromisoformat(headers[RELEASE_THROUGH].decode())
+    return _Cover(consumer, TopicPartition(topic, int(partition)), record.key), time
 
 
-def _returned(letters: Sequence[ParkedLetter], discard: frozenset[str]) -> list[Output]:
+def return_of(letters: Sequence[ParkedLetter], discard: frozenset[str]) -> list[Output]:
     """What goes back, in the first order. Where all is given up, the last one still goes, as a sign only, to free the key."""
     through = letters[-1].time.isoformat().encode()
     ordered = sorted(letters, key=lambda letter: letter.first_offset)
@@ -182,7 +195,7 @@ def _output(letter: ParkedLetter, ours: Sequence[Header]) -> Output:
     )
 
 
-def _event(
+def release_event(
     release: Release, source: TopicPartition, key: bytes, municipality: str, now: datetime
 ) -> DeadLetterReleased:
     network, body = place_of(key)
@@ -197,7 +210,7 @@ def _event(
     )
 
 
-def _event_output(
+def event_output(
     event: DeadLetterReleased, key: bytes, through: datetime, last: Mapping[TopicPartition, int]
 ) -> list[Output]:
     """`last` is the place of the last record that went back."""
