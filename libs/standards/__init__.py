@@ -4,7 +4,18 @@
 from libs.standards.conditions import ConditionError
 from libs.standards.document import StandardDocument
 from libs.standards.graph import NetworkGraph
+from libs.standards.loading import Mistake, StandardError, parse
 from libs.standards.standard import Standard, compile_standard
 from libs.standards.verdict import Verdict
 
-__all__ = ["ConditionError", "NetworkGraph", "Standard", "StandardDocument", "Verdict", "compile_standard"]
+__all__ = [
+    "ConditionError",
+    "Mistake",
+    "NetworkGraph",
+    "Standard",
+    "StandardDocument",
+    "StandardError",
+    "Verdict",
+    "compile_standard",
+    "parse",
+]
