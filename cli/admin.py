@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli.command import DATA, Data, command, group
-from cli.language import say
+from cli.language import pick, say
 from libs.contracts.topics import TOPICS
 
 Partitions = Annotated[int, typer.Option(help=say("cli.help.partitions"), min=1, max=1000)]
@@ -25,5 +25,6 @@ def apply(data: Data = DATA, partitions: Partitions = 4, replication: Replicatio
     from cli import kafka
 
     settings = kafka.administrator(data)
-    kafka.apply(settings, partitions, replication)
+    for change in kafka.apply(settings, partitions, replication):
+        typer.echo(pick(change))
     typer.echo(say("cli.applied", count=len(TOPICS), bootstrap=settings.bootstrap))

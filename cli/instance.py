@@ -21,12 +21,13 @@ from typing import Final, Self
 import httpx
 from pydantic import SecretStr
 
+from cli import kafka
 from cli.errors import CliError
 from cli.layout import TOGETHER, Layout, Process, services
 from cli.processes import Keeper
 from cli.profile import read_profile
 from cli.running import ISSUER, Running, forget, ready_path
-from libs.bus import KafkaSettings, apply_topics
+from libs.bus import KafkaSettings
 from libs.devstack import Stack, devstack
 from libs.devstack.credentials import write_private
 from libs.devstack.ports import LOOPBACK, Ports
@@ -179,7 +180,7 @@ class Instance:
     def _apply_topics(self) -> None:
         username, password = self.stack.kafka_account("admin")
         settings = KafkaSettings(bootstrap=self.stack.kafka_bootstrap, username=username, password=SecretStr(password))
-        asyncio.run(apply_topics(settings, partitions=self._partitions))
+        kafka.apply(settings, self._partitions, replication=1)
 
     def _prepare_database(self, service: str) -> None:
         """Make the service's database and roles, and have the service migrate it as its owner."""

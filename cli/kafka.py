@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from confluent_kafka import KafkaException
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cli.errors import MISUSED, CliError
+from cli.language import pick
 from cli.running import load
-from libs.bus import KafkaSettings, apply_topics, partition_of
-from libs.contracts import AssetChanged, ClassificationChanged, ObligationsChanged
+from libs.bus import KafkaSettings, TopicMismatchError, apply_topics, partition_of
+from libs.contracts import AssetChanged, ClassificationChanged, ObligationsChanged, Text
 from libs.contracts.topics import ASSETS, CLASSIFICATIONS, OBLIGATIONS
 from libs.devstack import load as load_stack
 
@@ -64,9 +66,15 @@ def administrator(data: Path) -> KafkaSettings:
         raise CliError("cli.environment", code=MISUSED, detail=error.errors()[0]["msg"]) from None
 
 
-def apply(settings: KafkaSettings, partitions: int, replication: int) -> None:
-    """Make topics and rights what the topic table says."""
-    asyncio.run(apply_topics(settings, partitions=partitions, replication=replication))
+def apply(settings: KafkaSettings, partitions: int, replication: int) -> list[Text]:
+    """Make topics and rights what the topic table says; returns what had to be changed."""
+    try:
+        changes = asyncio.run(apply_topics(settings, partitions=partitions, replication=replication))
+    except TopicMismatchError as error:
+        raise CliError("cli.topics", detail=pick(error.text)) from error
+    except KafkaException as error:
+        raise CliError("cli.kafka", bootstrap=settings.bootstrap, detail=error.args[0].name()) from error
+    return [change.text for change in changes]
 
 
 async def events(stream: Stream, settings: KafkaSettings, prefix: bytes) -> AsyncGenerator[Event, None]:
