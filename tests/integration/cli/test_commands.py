@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from cli.instance import Instance
 from libs.bus import NetworkPartitioner
-from libs.contracts import CloudEvent, DeadLettered, ObligationsChanged, asset_id, make_key
+from libs.contracts import CloudEvent, DeadLettered, ObligationsChanged, asset_id, kafka_headers, make_key
 from libs.contracts.topics import DEADLETTERS, FEED, OBLIGATIONS, TOPICS
 from libs.contracts.words import Contract
 
@@ -62,7 +62,7 @@ async def _produce(
     try:
         await producer.begin_transaction()
         for key, event in messages:
-            await producer.send_and_wait(topic, event.model_dump_json().encode(), key)
+            await producer.send_and_wait(topic, event.model_dump_json().encode(), key, headers=kafka_headers(event))
         await (producer.commit_transaction() if commit else producer.abort_transaction())
     finally:
         await producer.stop()
@@ -216,7 +216,8 @@ class TestDeadLetters:
     KEY = make_key("waterworks", "waterworks", "cmdb", "SRV-1")
 
     @pytest.fixture(autouse=True, scope="class")
-    def _parked(self, instance: Instance):
+    @classmethod
+    def _parked(cls, instance: Instance):
         letters = [
             DeadLettered(
                 id=f"inventory:{FEED.name}:0:{offset}",
@@ -233,16 +234,17 @@ class TestDeadLetters:
                     "topic": FEED.name,
                     "partition": 0,
                     "offset": offset,
-                    "key": b64encode(self.KEY).decode(),
+                    "key": b64encode(cls.KEY).decode(),
                     "value": b64encode(f"value {offset}".encode()).decode(),
                 },
             )
             for offset, reason in enumerate(("schema", "key-parked"))
         ]
-        produce(instance, DEADLETTERS.name, *((self.KEY, letter) for letter in letters))
+        produce(instance, DEADLETTERS.name, *((cls.KEY, letter) for letter in letters))
 
     def test_they_are_listed_with_the_reason_and_the_field(self, daicho):
         shown = daicho("deadletters", "list")
+        assert shown.exit_code == 0, shown.stderr
         for expected in (
             "項目の値又は型が様式に合っていません",
             "data.facts.record_count",
