@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import yaml
 from pydantic import ValidationError
 
-from libs.contracts import Dimension, RelationType
-from libs.standards.conditions import ASSET_NAMES, ConditionError, compile_condition
+from libs.contracts import AssetKind, Dimension, RelationType
+from libs.standards.conditions import ASSET_NAMES, EMPTY, ConditionError, compile_condition
 from libs.standards.document import StandardDocument
 
 OBLIGATIONS: Final = "obligations/"
@@ -75,6 +75,9 @@ class _Source:
 
     def read(self, files: Mapping[str, str]) -> dict[str, Any]:
         document: dict[str, Any] = {}
+        for file in sorted(files):
+            if not _belongs(file):
+                self.mistakes.append(Mistake(file, 1, 1, "not a file of a standard: remove it, or mend its name"))
         for name in ("standard", *_SECTIONS):
             if (file := f"{name}.yaml") not in files:
                 self.mistakes.append(Mistake(file, 1, 1, "this file is missing: a standard has one"))
@@ -89,7 +92,10 @@ class _Source:
         document["obligations"] = obligations
         for file in sorted(file for file in files if file.startswith(OBLIGATIONS)):
             entries = self._load(file, files[file], ("obligations",), len(obligations))
-            obligations += entries if isinstance(entries, list) else []
+            if isinstance(entries, list):
+                obligations += entries
+            else:
+                self.mistakes.append(Mistake(file, 1, 1, "not a list of obligations: begin each with `- id:`"))
         return document
 
     def mistake(self, place: Place, sentence: str) -> Mistake:
@@ -104,11 +110,14 @@ class _Source:
 
     def _load(self, file: str, content: str, where: Place, first: int = 0) -> Any:
         try:
-            node = yaml.compose(content, yaml.SafeLoader)
+            node = _composed(content)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
             self.mistakes.append(Mistake(file, line, column, f"not YAML: {error.problem}"))
+            return None
+        except (yaml.YAMLError, RecursionError) as error:
+            self.mistakes.append(Mistake(file, 1, 1, f"not YAML: {' '.join(str(error).split())}"))
             return None
         return None if node is None else self._value(file, node, where, first)
 
@@ -118,7 +127,11 @@ class _Source:
             return self._mapping(file, node, place)
         if isinstance(node, yaml.SequenceNode):
             return [self._value(file, child, (*place, first + at)) for at, child in enumerate(node.value)]
-        return yaml.SafeLoader("").construct_object(node)
+        try:
+            return yaml.SafeLoader("").construct_object(node)
+        except (yaml.YAMLError, ValueError):
+            self.mistakes.append(self.mistake(place, f"{node.value} cannot be read as {node.tag}: put it in quotes"))
+            return None
 
     def _mapping(self, file: str, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
         entries: dict[str, Any] = {}
@@ -129,6 +142,19 @@ class _Source:
                 self.mistakes.append(Mistake(file, mark.line + 1, mark.column + 1, f"{key} stands twice: remove one"))
             entries[key] = self._value(file, value_node, (*place, key))
         return entries
+
+
+def _composed(content: str) -> yaml.Node | None:
+    """The nodes of a file. A standard says each thing where it holds, so an alias is refused; it could also hold itself."""
+    for event in yaml.parse(content, yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            mark = cast("yaml.Mark", event.start_mark)
+            raise yaml.MarkedYAMLError(problem=f"the alias *{event.anchor}: write it out", problem_mark=mark)
+    return yaml.compose(content, yaml.SafeLoader)
+
+
+def _belongs(file: str) -> bool:
+    return file.startswith(OBLIGATIONS) or file in {f"{name}.yaml" for name in ("standard", *_SECTIONS)}
 
 
 def _known(location: tuple[str | int, ...]) -> Place:
@@ -146,10 +172,11 @@ def _disagreements(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
             yield ("rules", at, "level"), f"{rule.level} is not a level of {rule.dimension.value}: see scales.yaml"
     fact_names = frozenset(standard.facts) | ASSET_NAMES
     constants = {f"{dimension[0].upper()}{code}" for dimension, levels in codes.items() for code in levels}
+    bare = _bare_asset(standard) | dict.fromkeys((*constants, *Dimension), 0)
     for section, names in (("rules", fact_names), ("obligations", fact_names | constants | frozenset(Dimension))):
         for at, entry in enumerate(getattr(standard, section)):
             try:
-                compile_condition(entry.when, names)
+                compile_condition(entry.when, names).holds(bare)
             except ConditionError as error:
                 yield (section, at, "when"), str(error)
             if (entry.basis.source == _OURS) != (entry.basis.grade is None):
@@ -163,17 +190,33 @@ def _repeated(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
             if entry.id in seen:
                 yield (section, at, "id"), f"{entry.id} stands twice: give one of them another id"
             seen.add(entry.id)
+    for dimension, levels in standard.scales.items():
+        codes = [level.code for level in levels]
+        for at, code in enumerate(codes):
+            if code in codes[:at]:
+                yield ("scales", dimension, at, "code"), f"{code} stands twice: a level has one place on its scale"
+
+
+def _bare_asset(standard: StandardDocument) -> dict[str, Any]:
+    """What a condition sees of an asset without facts; one that fails on it forgets that a number may be null."""
+    facts = {name: [] if fact.type == "list" else EMPTY[fact.type] for name, fact in standard.facts.items()}
+    return {"kind": AssetKind.SYSTEM.value, "zone": "", **facts}
 
 
 def _incomplete(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
     for dimension in Dimension:
         if dimension not in standard.scales:
             yield ("scales",), f"{dimension.value} has no scale: add its levels"
-        if not any(rule.dimension is dimension and rule.when == "true" for rule in standard.rules):
+            continue
+        lowest = standard.scales[dimension][0].code
+        for_all = [rule.level for rule in standard.rules if rule.dimension is dimension and rule.when == "true"]
+        if for_all != [lowest]:
             yield (
                 ("rules",),
-                f'{dimension.value} has no rule for all assets: add one with `when: "true"` at its lowest level',
+                f'{dimension.value} needs one rule `when: "true"`, at level {lowest}; it has {len(for_all)}',
             )
+    for name in sorted(standard.facts.keys() & (ASSET_NAMES | frozenset(Dimension))):
+        yield ("facts", name), f"{name} has a meaning of its own in conditions: give the fact another name"
     given = [entry.relation for entry in standard.inheritance]
     for relation in RelationType:
         if given.count(relation) != 1:
