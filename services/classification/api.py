@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The read API: levels with their reasons, obligations in force, the standard, and counts by body."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, FastAPI, Query, Response
+from pydantic import BaseModel
+
+from libs.contracts import AssetKind, Dimension, Duty, Explanation, Levels, ProblemType, Profile, Zone
+from libs.contracts import Standard as PublishedStandard
+from libs.contracts.words import LevelCode, Slug
+from libs.observability import Metrics
+from libs.persistence import Sessions
+from libs.security import FieldError, Identity, ProblemError, Role, TokenVerifier, authenticated
+from libs.security import create_app as secured_app
+from libs.standards import Standard
+from services.classification import store
+
+VERSION: Final = "1"
+MOST_A_PAGE: Final = 500
+
+Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
+
+
+class ClassifiedAsset(BaseModel):
+    """An asset with its effective levels, each with where it comes from, and the ids of the obligations in force."""
+
+    asset_id: UUID
+    body: Slug
+    network: Slug
+    name: str
+    kind: AssetKind
+    zone: Zone | None
+    section: str | None
+    asset_revision: int
+    revision: int
+    standard: str | None
+    levels: Levels
+    explanations: dict[Dimension, Explanation]
+    in_force: tuple[str, ...]
+
+
+class Page(BaseModel):
+    """Give `next` as `after` for the page that follows; None on the last one."""
+
+    items: tuple[ClassifiedAsset, ...]
+    next: UUID | None
+
+
+class BodySummary(BaseModel):
+    """`levels` counts assets by dimension and level; `obligations_in_force` counts over all assets."""
+
+    body: Slug
+    assets: int
+    levels: dict[Dimension, dict[str, int]]
+    obligations_in_force: int
+
+
+class Api:
+    """The routes, over what they need."""
+
+    def __init__(self, sessions: Sessions, standard: Standard, profile: Profile) -> None:
+        self._sessions = sessions
+        self._standard = standard
+        self._bodies = frozenset(profile.body_by_id)
+
+    def router(self) -> APIRouter:
+        router = APIRouter(prefix="/v1", tags=["classification"])
+        router.get("/classifications")(self.classifications)
+        router.get("/classifications/{asset_id}")(self.classification)
+        router.get("/classifications/{asset_id}/obligations")(self.obligations)
+        router.get("/standard")(self.standard)
+        router.get("/summary")(self.summary)
+        return router
+
+    async def classifications(
+        self,
+        caller: Reader,
+        body: Slug | None = None,
+        kind: AssetKind | None = None,
+        zone: Zone | None = None,
+        obligation: Annotated[str | None, Query(max_length=20)] = None,
+        min_confidentiality: LevelCode | None = None,
+        min_integrity: LevelCode | None = None,
+        min_availability: LevelCode | None = None,
+        after: UUID | None = None,
+        limit: Annotated[int, Query(ge=1, le=MOST_A_PAGE)] = 100,
+    ) -> Page:
+        """Assets by id; each minimum is a level of the standard's scale and finds that level and those above."""
+        minimum = {
+            dimension: self._rank(dimension, code)
+            for dimension, code in zip(Dimension, (min_confidentiality, min_integrity, min_availability), strict=True)
+            if code is not None
+        }
+        wanted = store.Wanted(body=body, kind=kind, zone=zone, obligation=obligation, minimum=minimum)
+        async with self._sessions.session(caller.scope(self._bodies)) as session:
+            rows = await store.page(session, wanted, after=after, limit=limit + 1)
+        items = tuple(self._shown(row) for row in rows[:limit])
+        return Page(items=items, next=items[-1].asset_id if len(rows) > limit else None)
+
+    async def classification(self, asset_id: UUID, caller: Reader, response: Response) -> ClassifiedAsset:
+        """One asset: why it has the levels it has."""
+        found = await self._found(asset_id, caller)
+        response.headers["ETag"] = f'"{found.revision}"'
+        return found
+
+    async def obligations(self, asset_id: UUID, caller: Reader) -> tuple[Duty, ...]:
+        """The obligations in force for one asset, whole."""
+        found = await self._found(asset_id, caller)
+        known = {duty.id for duty in self._standard.published().duties}
+        return tuple(self._standard.duty(one) for one in found.in_force if one in known)
+
+    async def standard(self, _caller: Reader) -> PublishedStandard:
+        """The standard in force: its scales in rising order, and every obligation."""
+        return self._standard.published()
+
+    async def summary(self, caller: Reader) -> tuple[BodySummary, ...]:
+        """Counts by body."""
+        counts: dict[str, dict[Dimension, dict[str, int]]] = {}
+        async with self._sessions.session(caller.scope(self._bodies)) as session:
+            for dimension in Dimension:
+                for body, rank, count in await store.level_counts(session, dimension):
+                    levels = counts.setdefault(body, {}).setdefault(dimension, {})
+                    levels[self._standard.level(dimension, rank)] = count
+            duties = dict(await store.duty_counts(session))
+        return tuple(
+            BodySummary(
+                body=body,
+                assets=sum(levels[Dimension.CONFIDENTIALITY].values()),
+                levels=levels,
+                obligations_in_force=duties.get(body, 0),
+            )
+            for body, levels in sorted(counts.items())
+        )
+
+    async def _found(self, asset_id: UUID, caller: Identity) -> ClassifiedAsset:
+        async with self._sessions.session(caller.scope(self._bodies)) as session:
+            row = await store.classification_of(session, asset_id)
+        if row is None:
+            raise ProblemError(ProblemType.NOT_FOUND, "classification.asset_not_found")
+        return self._shown(row)
+
+    def _rank(self, dimension: Dimension, code: str) -> int:
+        try:
+            return self._standard.rank(dimension, code)
+        except ValueError:
+            known = ", ".join(self._standard.published().scales[dimension])
+            error = FieldError(f"/query/min_{dimension.value}", "classification.level_unknown", known=known)
+            raise ProblemError(ProblemType.INVALID, "problems.invalid", errors=[error], count=1) from None
+
+    def _shown(self, row: store.ClassificationRow) -> ClassifiedAsset:
+        ranks = (row.confidentiality, row.integrity, row.availability)
+        levels = {
+            dimension: self._standard.level(dimension, rank)
+            for dimension, rank in zip(Dimension, ranks, strict=True)
+            if rank is not None
+        }
+        content: dict[str, Any] = row.model_dump(exclude={*Dimension, "levels_revision", "duties_revision"})
+        revision = max(row.levels_revision, row.duties_revision)
+        return ClassifiedAsset.model_validate({**content, "levels": levels, "revision": revision})
+
+
+def create_app(
+    verifier: TokenVerifier, sessions: Sessions, standard: Standard, profile: Profile, metrics: Metrics
+) -> FastAPI:
+    """The service's application, without its health routes; does no I/O."""
+    app = secured_app("Daicho classification", verifier, version=VERSION, metrics=metrics)
+    app.include_router(Api(sessions, standard, profile).router())
+    return app

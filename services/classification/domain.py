@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From changes of assets to changes of levels and obligations: what to publish, and what to keep silent about. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, NamedTuple, TypeAlias
+
+from pydantic_core import to_json
+
+from libs.contracts import (
+    Asset,
+    AssetChanged,
+    AssetStatus,
+    ClassificationChanged,
+    Dimension,
+    Explanation,
+    Levels,
+    ObligationsChanged,
+    make_key,
+    source_urn,
+)
+from libs.contracts.envelope import CONTENT_TYPE
+from libs.contracts.topics import CLASSIFICATIONS, OBLIGATIONS
+from libs.standards import NetworkGraph, Standard, Verdict
+
+SERVICE: Final = "classification"
+Clock: TypeAlias = Callable[[], datetime]
+Reasons: TypeAlias = tuple[tuple[str | None, ...], ...]
+
+
+class _Kind(NamedTuple):
+    """A kind of event: its topic, its `type`, and what tells its ids from the other's of the same revision."""
+
+    topic: str
+    type: str
+    suffix: str
+
+
+_LEVELS: Final = _Kind(CLASSIFICATIONS.name, ClassificationChanged.model_fields["type"].default, "c")
+_DUTIES: Final = _Kind(OBLIGATIONS.name, ObligationsChanged.model_fields["type"].default, "o")
+
+
+class Message(NamedTuple):
+    """An event as it goes to the bus."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, bytes]]
+
+
+@dataclass(slots=True)
+class Published:
+    """What the last events under a key said. `levels` None: retired."""
+
+    revision: int = 0
+    levels: Levels | None = None
+    reasons: Reasons = ()
+    in_force: tuple[str, ...] = ()
+
+
+class Classifier:
+    """The networks of one partition: their graphs, and what was published of each asset.
+
+    State is per key, not per asset: an asset that moves to another body is lifted under its old key and begins anew under the other.
+    """
+
+    def __init__(self, standard: Standard, municipality: str, clock: Clock) -> None:
+        self._standard = standard
+        self._scribe = Scribe(standard, municipality, clock)
+        self._graphs: dict[str, NetworkGraph] = {}
+        self._published: dict[bytes, Published] = {}
+        self._seen: dict[bytes, int] = {}
+
+    def recall_levels(self, key: bytes, event: ClassificationChanged) -> None:
+        """Take over what an own event of an earlier life said; later events come later."""
+        last = self._published.setdefault(key, Published())
+        last.revision = max(last.revision, event.revision or 0)
+        last.levels, last.reasons = event.data.after, _reasons(event.data.explanations)
+
+    def recall_obligations(self, key: bytes, event: ObligationsChanged) -> None:
+        """As `recall_levels`."""
+        last = self._published.setdefault(key, Published())
+        last.revision = max(last.revision, event.revision or 0)
+        last.in_force = event.data.in_force
+
+    def take(self, events: Iterable[AssetChanged]) -> list[Message]:
+        """Evaluate a batch once and return the events of what it changed. Revisions seen before are passed over."""
+        changes: dict[str, _Changes] = {}
+        for event in events:
+            asset = event.data.after
+            key = make_key(asset.network, asset.body, asset.asset_id)
+            if (event.revision or 0) > self._seen.get(key, 0):
+                self._seen[key] = event.revision or 0
+                changes.setdefault(asset.network, _Changes()).add(key, event)
+        return [message for network, change in changes.items() for message in self._evaluate(network, change)]
+
+    def _evaluate(self, network: str, changes: _Changes) -> Iterator[Message]:
+        some_cause = next(iter(changes.causes.values()))
+        for verdict in self._graph(network).apply(list(changes.latest.values())):
+            asset = verdict.asset
+            key = make_key(network, asset.body, asset.asset_id)
+            yield from self._compared(key, verdict, changes.causes.get(key, some_cause))
+        for key, event in changes.causes.items():
+            if event.data.after.status is AssetStatus.RETIRED:
+                # also where the asset went on under another body's key in the same batch
+                yield from self._compared(key, Verdict(event.data.after, None, {}, (), changed=True), event)
+
+    def _compared(self, key: bytes, verdict: Verdict, cause: AssetChanged) -> list[Message]:
+        """The events of a verdict that differs from what was published last; none where it says the same."""
+        last = self._published.get(key) or Published()
+        reasons = _reasons(verdict.explanations)
+        levels_differ = (last.levels, last.reasons) != (verdict.levels, reasons)
+        duties_differ = last.in_force != verdict.obligations
+        if not levels_differ and not duties_differ:
+            return []
+        now = Published(last.revision + 1, verdict.levels, reasons, verdict.obligations)
+        self._published[key] = now
+        event = _Event(verdict, last, now, self._seen.get(key, 0), cause.traceparent)
+        messages = [self._scribe.levels(key, event)] if levels_differ else []
+        return [*messages, self._scribe.obligations(key, event)] if duties_differ else messages
+
+    def _graph(self, network: str) -> NetworkGraph:
+        if network not in self._graphs:
+            self._graphs[network] = NetworkGraph(self._standard)
+        return self._graphs[network]
+
+
+@dataclass(slots=True)
+class _Changes:
+    """Of one network: the last state of each asset, and the event behind it under each key."""
+
+    latest: dict[str, Asset] = field(default_factory=dict)
+    causes: dict[bytes, AssetChanged] = field(default_factory=dict)
+
+    def add(self, key: bytes, event: AssetChanged) -> None:
+        self.latest[event.data.after.asset_id] = event.data.after
+        self.causes[key] = event
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    verdict: Verdict
+    before: Published
+    now: Published
+    asset_revision: int
+    traceparent: str | None
+
+
+class Scribe:
+    """Writes events down as JSON by itself, for the models take several times as long; a test holds it to them."""
+
+    def __init__(self, standard: Standard, municipality: str, clock: Clock) -> None:
+        self._standard = standard
+        self._municipality = municipality
+        self._clock = clock
+        self._imposed: dict[tuple[str, ...], bytes] = {}
+        self._lifted: dict[tuple[str, ...], bytes] = {}
+        self._levels: dict[Levels | None, bytes] = {None: b"null"}
+
+    def levels(self, key: bytes, event: _Event) -> Message:
+        explanations = to_json(event.verdict.explanations, exclude_none=True)
+        data = b'"before":%b,"after":%b,"explanations":%b' % (
+            self._level_json(event.before.levels),
+            self._level_json(event.now.levels),
+            explanations,
+        )
+        return self._message(_LEVELS, key, event, data)
+
+    def obligations(self, key: bytes, event: _Event) -> Message:
+        before, now = set(event.before.in_force), set(event.now.in_force)
+        imposed = tuple(duty for duty in event.now.in_force if duty not in before)
+        lifted = tuple(duty for duty in event.before.in_force if duty not in now)
+        data = b'"levels":%b,"in_force":%b,"imposed":%b,"lifted":%b' % (
+            self._level_json(event.now.levels),
+            to_json(event.now.in_force),
+            self._duties(imposed),
+            self._duty_refs(lifted),
+        )
+        return self._message(_DUTIES, key, event, data)
+
+    def _message(self, kind: _Kind, key: bytes, event: _Event, data: bytes) -> Message:
+        asset, revision = event.verdict.asset, event.now.revision
+        attributes = {
+            "id": f"{asset.asset_id}:{revision}:{kind.suffix}",
+            "source": source_urn(self._municipality, asset.body, SERVICE),
+            "type": kind.type,
+            "subject": asset.asset_id,
+            "body": asset.body,
+            "network": asset.network,
+            "revision": revision,
+            "standardversion": self._standard.version,
+        }
+        if event.traceparent is not None:
+            attributes["traceparent"] = event.traceparent
+        envelope = {"specversion": "1.0", "time": self._clock(), "datacontenttype": "application/json", **attributes}
+        value = b'%b,"data":{"asset":%b,"asset_revision":%d,%b}}' % (
+            to_json(envelope)[:-1],
+            to_json(_ref(asset)),
+            event.asset_revision,
+            data,
+        )
+        headers = [("content-type", CONTENT_TYPE.encode()), ("ce_specversion", b"1.0")]
+        headers += [(f"ce_{name}", str(value).encode()) for name, value in attributes.items()]
+        return Message(kind.topic, key, value, headers)
+
+    def _level_json(self, levels: Levels | None) -> bytes:
+        if (known := self._levels.get(levels)) is None:
+            known = self._levels[levels] = to_json(levels)
+        return known
+
+    def _duties(self, ids: tuple[str, ...]) -> bytes:
+        """Sets of duties are few: those of the distinct cases."""
+        if (known := self._imposed.get(ids)) is None:
+            known = self._imposed[ids] = to_json([self._standard.duty(one) for one in ids], exclude_none=True)
+        return known
+
+    def _duty_refs(self, ids: tuple[str, ...]) -> bytes:
+        if (known := self._lifted.get(ids)) is None:
+            known = self._lifted[ids] = to_json([self._standard.duty_ref(one) for one in ids])
+        return known
+
+
+def ranks_of(standard: Standard, levels: Levels) -> tuple[int, int, int]:
+    """The places of levels in their scales; raises ValueError for a level of another standard's."""
+    return (
+        standard.rank(Dimension.CONFIDENTIALITY, levels.confidentiality),
+        standard.rank(Dimension.INTEGRITY, levels.integrity),
+        standard.rank(Dimension.AVAILABILITY, levels.availability),
+    )
+
+
+def _ref(asset: Asset) -> dict[str, str]:
+    ref: dict[str, str] = {"asset_id": asset.asset_id, "name": asset.name, "kind": asset.kind}
+    if asset.zone is not None:
+        ref["zone"] = asset.zone
+    if asset.section is not None:
+        ref["section"] = asset.section
+    return ref
+
+
+def _reasons(explanations: Mapping[Dimension, Explanation]) -> Reasons:
+    """What of the explanations counts as a change: level, origin, rule, and from which asset or body it came down."""
+    return tuple(_reason(explanations[dimension]) for dimension in Dimension if dimension in explanations)
+
+
+def _reason(one: Explanation) -> tuple[str | None, ...]:
+    source = one.inherited_from
+    came_from = (None, None) if source is None else (source.body, source.asset_id)
+    return (one.level, one.origin, one.rule, *came_from)

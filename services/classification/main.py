@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts the rooms of the service: `python -m services.classification.main [api] [worker] [projector]`, or `migrate`.
+
+With no room named, the first three run in one process. Every process answers under `/health`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Coroutine
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import httpx
+
+from libs.bus import OffsetConsumer, PartitionWorker, Subscription
+from libs.bus.handlers import Apply
+from libs.contracts import Profile
+from libs.contracts.topics import ASSETS, CLASSIFICATIONS, OBLIGATIONS
+from libs.observability import Metrics, Probe, configure_logging
+from libs.observability.health import Health
+from libs.persistence import PostgresProbe, Sessions, create_pool, upgrade
+from libs.rooms import run_rooms, run_until_signal
+from libs.security import RemoteKeys, TokenVerifier, serving
+from libs.security import create_app as secured_app
+from libs.standards import Standard
+from services.classification.api import VERSION, create_app
+from services.classification.control import publish_standard
+from services.classification.domain import SERVICE
+from services.classification.settings import MigrationSettings, Settings
+from services.classification.worker import GROUP, PROJECTION, AssetHandler, Projector
+
+ROOMS: Final = ("api", "worker", "projector")
+MIGRATE: Final = "migrate"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Service:
+    """What the rooms share, opened as a room asks for it."""
+
+    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
+        self._settings = settings
+        self._stack = stack
+        self._profile: Profile = settings.read_profile()
+        self._standard: Standard = settings.read_standard()
+        self._metrics = Metrics()
+        self._probes: list[Probe] = []
+
+    async def run(self, rooms: Collection[str]) -> None:
+        """Run the rooms until cancelled, or until one of them fails."""
+        work: list[Coroutine[Any, Any, None]] = []
+        if "worker" in rooms:
+            work.append(await self._worker())
+        if "projector" in rooms:
+            work += await self._projectors()
+        await self._serve(with_api="api" in rooms)
+        await run_rooms(work)
+
+    async def _worker(self) -> Coroutine[Any, Any, None]:
+        await publish_standard(self._settings.kafka, self._standard, self._profile.municipality, utc_now)
+        worker = PartitionWorker(
+            self._subscription(GROUP, ASSETS.name),
+            lambda _partition: AssetHandler(self._standard, self._profile, utc_now),
+        )
+        self._probes.append(worker)
+        return worker.run()
+
+    async def _projectors(self) -> list[Coroutine[Any, Any, None]]:
+        pool = await create_pool(self._settings.postgres)
+        self._stack.push_async_callback(pool.close)
+        self._probes.append(PostgresProbe(pool))
+        projector = Projector(self._standard, self._profile)
+        shown: list[tuple[str, Apply]] = [
+            (CLASSIFICATIONS.name, projector.apply_levels),
+            (OBLIGATIONS.name, projector.apply_duties),
+        ]
+        consumers = [
+            OffsetConsumer(self._subscription(f"{PROJECTION}-{topic}", topic), pool, apply) for topic, apply in shown
+        ]
+        self._probes += consumers
+        return [consumer.run() for consumer in consumers]
+
+    def _subscription(self, group: str, topic: str) -> Subscription:
+        return Subscription(
+            settings=self._settings.kafka,
+            group=group,
+            topic=topic,
+            service=SERVICE,
+            municipality=self._profile.municipality,
+            instance=self._settings.member,
+            metrics=self._metrics,
+            caps=self._settings.caps,
+        )
+
+    async def _serve(self, *, with_api: bool) -> None:
+        client = await self._stack.enter_async_context(httpx.AsyncClient())
+        verifier = TokenVerifier(self._settings.oidc, RemoteKeys(self._settings.oidc, client), utc_now)
+        if with_api:
+            sessions = Sessions(self._settings.postgres)
+            self._stack.push_async_callback(sessions.close)
+            app = create_app(verifier, sessions, self._standard, self._profile, self._metrics)
+        else:
+            app = secured_app(f"Daicho {SERVICE}", verifier, version=VERSION, metrics=self._metrics)
+        app.include_router(Health(self._probes, self._metrics).router())
+        await self._stack.enter_async_context(serving(app, self._settings.http))
+
+
+async def run(rooms: Collection[str]) -> None:
+    if MIGRATE in rooms:
+        settings = MigrationSettings()
+        await upgrade(f"services.{SERVICE}", settings.postgres.dsn.get_secret_value())
+        return
+    async with AsyncExitStack() as stack:
+        await Service(Settings(), stack).run(rooms or ROOMS)
+
+
+def main() -> int:
+    rooms = sys.argv[1:]
+    if unknown := set(rooms) - {*ROOMS, MIGRATE}:
+        sys.stderr.write(f"{', '.join(sorted(unknown))}: give one or more of {', '.join((*ROOMS, MIGRATE))}\n")
+        return 2
+    configure_logging(SERVICE)
+    return run_until_signal(run(rooms))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an instance tells this service, by environment variables that begin with `DAICHO_`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import yaml
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from libs.bus import Caps, KafkaSettings
+from libs.contracts import Profile
+from libs.persistence import PostgresSettings
+from libs.security import HttpSettings, OidcSettings
+from libs.standards import Standard, compile_standard, parse
+
+BASE: Final = Path(__file__).resolve().parents[2] / "standards" / "base"
+
+
+class Settings(BaseSettings):
+    """`profile` and `standard` are paths: of the instance's profile, and of the folder of the standard in force.
+
+    `member` names this process among several of the service; two at a time must not share it.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="DAICHO_", env_nested_delimiter="__", frozen=True)
+
+    profile: Path
+    kafka: KafkaSettings
+    postgres: PostgresSettings
+    oidc: OidcSettings
+    http: HttpSettings = HttpSettings()
+    caps: Caps = Caps()
+    member: str = "0"
+    standard: Path = BASE
+
+    def read_profile(self) -> Profile:
+        """Raises OSError, or pydantic's ValidationError naming the entry."""
+        return Profile.model_validate(yaml.safe_load(self.profile.read_text(encoding="utf-8")))
+
+    def read_standard(self) -> Standard:
+        """Raises OSError, or StandardError naming file, line and column."""
+        files = sorted(self.standard.rglob("*.yaml"))
+        return compile_standard(
+            parse({file.relative_to(self.standard).as_posix(): file.read_text(encoding="utf-8") for file in files})
+        )
+
+
+class MigrationSettings(BaseSettings):
+    """The same, with the DSN of the database's owner, for the room `migrate` alone."""
+
+    model_config = SettingsConfigDict(env_prefix="DAICHO_", env_nested_delimiter="__", frozen=True)
+
+    postgres: PostgresSettings

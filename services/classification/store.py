@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The read model in PostgreSQL: the last levels and obligations of every asset, as the events said them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ARRAY, BigInteger, Index, SmallInteger, String, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, col, func, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from libs.contracts import AssetKind, Dimension, Zone
+from libs.persistence import (
+    OffsetsTable,
+    OutboxTable,
+    ParkedKeyTable,
+    PoolConnection,
+    StagingTable,
+    copy_staging,
+    model_base,
+)
+from libs.persistence.scope import setting_of
+
+Base = model_base()
+
+
+class ClassificationRow(Base, table=True):
+    """An asset under one body: its levels as ranks to compare by, its explanations and obligations as JSON to show.
+
+    `levels_revision` and `duties_revision` are those of the last event of either topic. A retired asset keeps its row,
+    with no levels, so that an older event that comes again is known to be old.
+    """
+
+    __tablename__ = "asset_classification"
+    __table_args__ = (
+        Index("ix_asset_classification_body", "body", "asset_id"),
+        Index("ix_asset_classification_in_force", "in_force", postgresql_using="gin"),
+    )
+
+    body: str = Field(primary_key=True)
+    asset_id: UUID = Field(primary_key=True)
+    network: str
+    name: str
+    kind: str
+    zone: str | None = None
+    section: str | None = None
+    asset_revision: int = Field(sa_type=BigInteger)
+    standard: str | None = None
+    levels_revision: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
+    confidentiality: int | None = Field(default=None, sa_type=SmallInteger)
+    integrity: int | None = Field(default=None, sa_type=SmallInteger)
+    availability: int | None = Field(default=None, sa_type=SmallInteger)
+    explanations: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    duties_revision: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
+    in_force: list[str] = Field(
+        default_factory=list,
+        sa_type=ARRAY(String),
+        nullable=False,
+        sa_column_kwargs={"server_default": text("'{}'::character varying[]")},
+    )
+
+
+class OffsetRow(OffsetsTable, Base, table=True):
+    pass
+
+
+class OutboxRow(OutboxTable, Base, table=True):
+    pass
+
+
+class ParkedKeyRow(ParkedKeyTable, Base, table=True):
+    pass
+
+
+class Shown(NamedTuple):
+    """What one event shows of an asset, in the order of the staging table's columns; a column of the other topic is None."""
+
+    body: str
+    asset_id: str
+    network: str
+    name: str
+    kind: str
+    zone: str | None
+    section: str | None
+    asset_revision: int
+    standard: str | None
+    revision: int
+    confidentiality: int | None = None
+    integrity: int | None = None
+    availability: int | None = None
+    explanations: str | None = None
+    in_force: list[str] | None = None
+
+
+_STAGING: Final = StagingTable(
+    "classification_batch",
+    {
+        "body": "text",
+        "asset_id": "uuid",
+        "network": "text",
+        "name": "text",
+        "kind": "text",
+        "zone": "text",
+        "section": "text",
+        "asset_revision": "bigint",
+        "standard": "text",
+        "revision": "bigint",
+        "confidentiality": "smallint",
+        "integrity": "smallint",
+        "availability": "smallint",
+        "explanations": "text",
+        "in_force": "text[]",
+    },
+)
+
+_ASSET: Final = "body, asset_id, network, name, kind, zone, section, asset_revision, standard"
+_REFRESHED: Final = """
+  name = excluded.name, kind = excluded.kind, zone = excluded.zone, section = excluded.section,
+  asset_revision = greatest(shown.asset_revision, excluded.asset_revision), standard = excluded.standard
+"""
+
+_MERGE_LEVELS: Final = f"""
+INSERT INTO asset_classification AS shown
+  ({_ASSET}, levels_revision, confidentiality, integrity, availability, explanations)
+SELECT {_ASSET}, revision, confidentiality, integrity, availability, explanations::jsonb
+FROM pg_temp.classification_batch
+ON CONFLICT (body, asset_id) DO UPDATE SET {_REFRESHED},
+  levels_revision = excluded.levels_revision, confidentiality = excluded.confidentiality,
+  integrity = excluded.integrity, availability = excluded.availability, explanations = excluded.explanations
+WHERE shown.levels_revision < excluded.levels_revision
+"""  # noqa: S608 - made of constants
+
+_MERGE_DUTIES: Final = f"""
+INSERT INTO asset_classification AS shown ({_ASSET}, duties_revision, in_force)
+SELECT {_ASSET}, revision, in_force FROM pg_temp.classification_batch
+ON CONFLICT (body, asset_id) DO UPDATE SET {_REFRESHED},
+  duties_revision = excluded.duties_revision, in_force = excluded.in_force
+WHERE shown.duties_revision < excluded.duties_revision
+"""  # noqa: S608 - made of constants
+
+
+async def show_levels(connection: PoolConnection, bodies: Iterable[str], rows: Sequence[Shown]) -> None:
+    """Take a batch of classification events over, of several of one asset the last; an older revision changes nothing."""
+    await _merge(connection, bodies, rows, _MERGE_LEVELS)
+
+
+async def show_duties(connection: PoolConnection, bodies: Iterable[str], rows: Sequence[Shown]) -> None:
+    """As `show_levels`, of obligation events."""
+    await _merge(connection, bodies, rows, _MERGE_DUTIES)
+
+
+async def _merge(connection: PoolConnection, bodies: Iterable[str], rows: Sequence[Shown], statement: str) -> None:
+    newest: dict[tuple[str, str], Shown] = {}
+    for row in rows:
+        known = newest.get((row.body, row.asset_id))
+        if known is None or known.revision < row.revision:
+            newest[row.body, row.asset_id] = row
+    if not newest:
+        return
+    await connection.execute("SELECT set_config('daicho.bodies', $1, true)", setting_of(bodies))
+    await copy_staging(connection, _STAGING, newest.values())
+    await connection.execute(statement)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a list is narrowed to; `minimum` has the lowest rank wanted per dimension."""
+
+    body: str | None = None
+    kind: AssetKind | None = None
+    zone: Zone | None = None
+    obligation: str | None = None
+    minimum: Mapping[Dimension, int] | None = None
+
+
+async def page(session: AsyncSession, wanted: Wanted, *, after: UUID | None, limit: int) -> Sequence[ClassificationRow]:
+    """A page of assets in force, by id, from `after` on."""
+    row = ClassificationRow
+    query = select(row).where(col(row.confidentiality).is_not(None)).order_by(col(row.asset_id)).limit(limit)
+    for column, value in ((col(row.body), wanted.body), (col(row.kind), wanted.kind), (col(row.zone), wanted.zone)):
+        if value is not None:
+            query = query.where(column == value)
+    for dimension, rank in (wanted.minimum or {}).items():
+        query = query.where(getattr(row, dimension.value) >= rank)
+    if wanted.obligation is not None:
+        query = query.where(col(row.in_force).contains([wanted.obligation]))
+    if after is not None:
+        query = query.where(col(row.asset_id) > after)
+    return (await session.exec(query)).all()
+
+
+async def classification_of(session: AsyncSession, asset_id: UUID) -> ClassificationRow | None:
+    """An asset in force in the session's scope."""
+    row = ClassificationRow
+    found = select(row).where(col(row.asset_id) == asset_id, col(row.confidentiality).is_not(None))
+    return (await session.exec(found)).first()
+
+
+async def level_counts(session: AsyncSession, dimension: Dimension) -> Sequence[tuple[str, int, int]]:
+    """How many assets each body has at each rank of a dimension."""
+    body, rank = col(ClassificationRow.body), getattr(ClassificationRow, dimension.value)
+    query = select(body, rank, func.count()).where(rank.is_not(None)).group_by(body, rank).order_by(body, rank)
+    return (await session.exec(query)).all()
+
+
+async def duty_counts(session: AsyncSession) -> Sequence[tuple[str, int]]:
+    """How many obligations are in force for each body, over all its assets."""
+    body = col(ClassificationRow.body)
+    total = func.sum(func.cardinality(col(ClassificationRow.in_force)))
+    return (await session.exec(select(body, total).group_by(body).order_by(body))).all()

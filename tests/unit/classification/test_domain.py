@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is published of a change, and what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from libs.contracts import ClassificationChanged, ObligationsChanged
+from libs.contracts.topics import CLASSIFICATIONS, OBLIGATIONS
+from libs.standards import Standard
+from services.classification.domain import Classifier, Message
+
+NOW = datetime(2026, 4, 1, tzinfo=UTC)
+RESIDENTS = {"data_kinds": ["resident"], "personal_data": True, "record_count": 91234}
+
+
+@pytest.fixture
+def classifier(standard: Standard) -> Classifier:
+    return Classifier(standard, "990019", lambda: NOW)
+
+
+def levels(messages: Sequence[Message]) -> dict[str, ClassificationChanged]:
+    found = [
+        ClassificationChanged.model_validate_json(one.value) for one in messages if one.topic == CLASSIFICATIONS.name
+    ]
+    return {event.subject: event for event in found}
+
+
+def duties(messages: Sequence[Message]) -> dict[str, ObligationsChanged]:
+    found = [ObligationsChanged.model_validate_json(one.value) for one in messages if one.topic == OBLIGATIONS.name]
+    return {event.subject: event for event in found}
+
+
+class TestTake:
+    def test_a_new_asset_has_levels_and_obligations(self, classifier: Classifier, changed: Any) -> None:
+        messages = classifier.take([changed("roll", facts=RESIDENTS, zone="mynumber", trace=7)])
+
+        event, duty = levels(messages)["roll"], duties(messages)["roll"]
+        assert event.data.before is None
+        assert event.data.after is not None
+        assert event.data.after.confidentiality == "3B"
+        assert event.data.explanations["confidentiality"].rule == "CR-11"
+        assert (event.revision, duty.revision) == (1, 1)
+        assert (event.id, duty.id) == ("roll:1:c", "roll:1:o")
+        assert event.traceparent == duty.traceparent == f"00-{7:032x}-{1:016x}-01"
+        assert duty.data.in_force == tuple(one.id for one in duty.data.imposed)
+        assert "H-07" in duty.data.in_force
+        assert duty.data.lifted == ()
+
+    def test_what_changes_nothing_publishes_nothing(self, classifier: Classifier, changed: Any) -> None:
+        classifier.take([changed("roll", facts=RESIDENTS)])
+
+        assert classifier.take([changed("roll", facts={**RESIDENTS, "location": ""})]) == []
+
+    def test_a_revision_seen_before_is_passed_over(self, classifier: Classifier, changed: Any) -> None:
+        first, second = changed("roll", facts=RESIDENTS), changed("roll", facts={"published": True})
+        classifier.take([first, second])
+
+        assert classifier.take([first]) == []
+
+    def test_a_downgrade_lifts(self, classifier: Classifier, changed: Any) -> None:
+        classifier.take([changed("roll", facts=RESIDENTS)])
+
+        messages = classifier.take([changed("roll", facts={"published": True})])
+
+        event, duty = levels(messages)["roll"], duties(messages)["roll"]
+        assert event.data.before is not None
+        assert event.data.before.confidentiality == "3B"
+        assert event.data.after is not None
+        assert event.data.after.confidentiality == "1"
+        assert "H-07" in {one.id for one in duty.data.lifted}
+        assert not {one.id for one in duty.data.lifted} & set(duty.data.in_force)
+
+    def test_a_retired_asset_is_freed_of_everything(self, classifier: Classifier, changed: Any) -> None:
+        imposed = duties(classifier.take([changed("roll", facts=RESIDENTS)]))["roll"].data.in_force
+
+        messages = classifier.take([changed("roll", facts=RESIDENTS, retired=True)])
+
+        assert levels(messages)["roll"].data.after is None
+        assert levels(messages)["roll"].data.explanations == {}
+        assert duties(messages)["roll"].data.in_force == ()
+        assert tuple(one.id for one in duties(messages)["roll"].data.lifted) == imposed
+
+    def test_an_asset_retired_before_it_was_known_is_never_mentioned(
+        self, classifier: Classifier, changed: Any
+    ) -> None:
+        assert classifier.take([changed("roll", retired=True)]) == []
+
+    def test_levels_go_up_the_relations(self, classifier: Classifier, changed: Any) -> None:
+        stores = [("stores", "roll")]
+        before = classifier.take([changed("system", kind="system", relations=stores)])
+        after = classifier.take([changed("roll", facts=RESIDENTS)])
+
+        assert levels(before)["system"].data.explanations["confidentiality"].origin == "derived"
+        explanation = levels(after)["system"].data.explanations["confidentiality"]
+        assert (explanation.origin, explanation.rule, explanation.level) == ("inherited", "CR-11", "3B")
+        assert explanation.inherited_from is not None
+        assert explanation.inherited_from.path == ("roll",)
+
+    def test_no_event_of_a_body_names_an_asset_of_another(self, classifier: Classifier, changed: Any) -> None:
+        messages = classifier.take([
+            changed("server", kind="system", name="共用サーバ"),
+            changed("secret-roll", body="election", name="選挙人名簿", facts={"data_kinds": ["election"], "personal_data": True}),
+            changed("system", body="election", kind="system", relations=[("stores", "secret-roll"), ("runs_on", "server")]),
+        ])  # fmt: skip
+
+        for message in messages:
+            if message.key.startswith(b"mayor/mayor/"):
+                assert b"secret-roll" not in message.value
+                assert "選挙人名簿".encode() not in message.value
+        explanation = levels(messages)["server"].data.explanations["confidentiality"]
+        assert explanation.level == "3B"
+        assert explanation.inherited_from is not None
+        assert (explanation.inherited_from.body, explanation.inherited_from.asset_id) == ("election", None)
+        assert explanation.rule is None
+
+    @pytest.mark.parametrize("at_once", [True, False])
+    def test_an_asset_that_moves_is_freed_under_its_old_key_and_bound_under_the_new(
+        self, classifier: Classifier, changed: Any, *, at_once: bool
+    ) -> None:
+        classifier.take([changed("roll", facts=RESIDENTS)])
+        leaves, arrives = (
+            changed("roll", facts=RESIDENTS, retired=True),
+            changed("roll", facts=RESIDENTS, body="election"),
+        )
+
+        messages = (
+            classifier.take([leaves, arrives]) if at_once else [*classifier.take([leaves]), *classifier.take([arrives])]
+        )
+
+        last = {
+            one.key: ObligationsChanged.model_validate_json(one.value)
+            for one in messages
+            if one.topic == OBLIGATIONS.name
+        }
+        assert last[b"mayor/mayor/roll"].data.in_force == ()
+        assert "H-07" in last[b"mayor/election/roll"].data.in_force
+
+
+class TestRecall:
+    def test_a_new_life_goes_on_where_the_last_one_ended(self, standard: Standard, changed: Any) -> None:
+        events = [changed("roll", facts=RESIDENTS), changed("system", kind="system", relations=[("stores", "roll")])]
+        first, second = Classifier(standard, "990019", lambda: NOW), Classifier(standard, "990019", lambda: NOW)
+        recall(second, first.take(events))
+
+        assert second.take(events) == []
+        gone = second.take([changed("roll", facts=RESIDENTS, retired=True)])
+        assert levels(gone)["system"].revision == 2
+
+    def test_what_was_cut_off_between_is_made_up_for(self, standard: Standard, changed: Any) -> None:
+        events = [changed("roll", facts=RESIDENTS), changed("other", facts=RESIDENTS)]
+        first, second = Classifier(standard, "990019", lambda: NOW), Classifier(standard, "990019", lambda: NOW)
+        recall(second, first.take(events[:1]))
+
+        assert set(levels(second.take(events))) == {"other"}
+
+
+def recall(classifier: Classifier, messages: Sequence[Message]) -> None:
+    for message in messages:
+        if message.topic == CLASSIFICATIONS.name:
+            classifier.recall_levels(message.key, ClassificationChanged.model_validate_json(message.value))
+        else:
+            classifier.recall_obligations(message.key, ObligationsChanged.model_validate_json(message.value))
+
+
+def test_headers_say_what_the_envelope_says(classifier: Classifier, changed: Any) -> None:
+    from libs.contracts import kafka_headers
+
+    for message in classifier.take([changed("roll", facts=RESIDENTS, zone="mynumber", section="市民課")]):
+        model = ClassificationChanged if message.topic == CLASSIFICATIONS.name else ObligationsChanged
+        event = model.model_validate_json(message.value)
+        assert sorted(message.headers) == sorted(kafka_headers(event))
+        again = model.model_validate_json(event.model_dump_json())
+        assert again == event
