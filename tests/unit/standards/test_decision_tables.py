@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The base standard against decision tables that a city hall can read (`tests/data/standards/`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from libs.contracts import Asset, AssetStatus, DeclaredLevels, Dimension, Relation
+from libs.standards import NetworkGraph, Standard, Verdict
+
+DATA = Path(__file__).parents[2] / "data" / "standards"
+
+
+def cases(name: str) -> list[Any]:
+    entries = yaml.safe_load((DATA / name).read_text(encoding="utf-8"))
+    return [pytest.param(entry, id=entry["case"]) for entry in entries]
+
+
+LEVELS, OBLIGATIONS, LIFTING = (cases(f"{name}.yaml") for name in ("levels", "obligations", "lifting"))
+FOR_ALL = {"confidentiality": ["1", "CR-01"], "integrity": ["1", "IR-01"], "availability": ["1", "AR-01"]}
+
+
+def derived(base: Standard, case: Mapping[str, Any]) -> dict[str, list[str]]:
+    found = base.derive(case["kind"], case.get("zone"), case["facts"])
+    return {
+        dimension.value: [base.level(dimension, rank), rule.id]
+        for dimension, rank, rule in zip(Dimension, found.ranks, found.rules, strict=True)
+    }
+
+
+def in_force(base: Standard, case: Mapping[str, Any]) -> set[str]:
+    c, i, a = (base.rank(dimension, code) for dimension, code in zip(Dimension, case["levels"], strict=True))
+    return set(base.obligations((c, i, a), case["kind"], case.get("zone"), case["facts"]))
+
+
+@pytest.mark.parametrize("case", LEVELS)
+def test_levels(base: Standard, case: dict[str, Any]) -> None:
+    expected = FOR_ALL | {name: case[name] for name in FOR_ALL if name in case}
+    assert derived(base, case) == expected
+
+
+def test_every_rule_gives_a_level_in_some_case(base: Standard) -> None:
+    given = {rule for case in LEVELS for _, rule in derived(base, case.values[0]).values()}
+    assert {rule.id for rule in base.document.rules} - given == set()
+
+
+@pytest.mark.parametrize("case", OBLIGATIONS)
+def test_obligations(base: Standard, case: dict[str, Any]) -> None:
+    found = in_force(base, case)
+    assert set(case["in_force"]) - found == set()
+    assert set(case["not_in_force"]) & found == set()
+
+
+def test_every_obligation_is_told_in_force_and_not(base: Standard) -> None:
+    told, untold = (
+        {duty for case in OBLIGATIONS for duty in case.values[0][name]} for name in ("in_force", "not_in_force")
+    )
+    obligations = base.document.obligations
+    assert {duty.id for duty in obligations} - told == set()
+    assert {duty.id for duty in obligations if duty.when != "true"} - untold == set()
+
+
+@pytest.mark.parametrize("case", LIFTING)
+def test_lifting(base: Standard, case: dict[str, Any]) -> None:
+    graph = NetworkGraph(base)
+    known: dict[str, Verdict] = {}
+    for step in case["steps"]:
+        before = {key: set(verdict.obligations) for key, verdict in known.items()}
+        known |= {
+            verdict.asset.asset_id: verdict for verdict in graph.apply([asset(given) for given in step["assets"]])
+        }
+        for expected in step["expect"]:
+            check(step["step"], expected, known[expected["key"]], before.get(expected["key"], set()))
+
+
+def test_lifting_ends_where_a_fresh_start_would(base: Standard) -> None:
+    for case in LIFTING:
+        graph, latest, known = NetworkGraph(base), {}, {}
+        for step in case.values[0]["steps"]:
+            given = [asset(entry) for entry in step["assets"]]
+            latest |= {entry.asset_id: entry for entry in given}
+            known |= {verdict.asset.asset_id: verdict for verdict in graph.apply(given)}
+        for verdict in NetworkGraph(base).apply(list(latest.values())):
+            incremental = known[verdict.asset.asset_id]
+            assert (incremental.levels, incremental.explanations, incremental.obligations) == (
+                verdict.levels,
+                verdict.explanations,
+                verdict.obligations,
+            )
+
+
+def asset(given: Mapping[str, Any]) -> Asset:
+    """A table's asset; its key is its id."""
+    known = {"key", "kind", "name", "zone", "facts", "relations", "declared", "retired"}
+    assert set(given) <= known
+    return Asset(
+        asset_id=given["key"],
+        body="mayor",
+        network="aohama",
+        kind=given["kind"],
+        name=given["name"],
+        zone=given.get("zone"),
+        status=AssetStatus.RETIRED if given.get("retired") else AssetStatus.ACTIVE,
+        facts=given["facts"],
+        declared=DeclaredLevels(**given.get("declared", {})),
+        relations=tuple(Relation(type=entry["type"], asset_id=entry["to"]) for entry in given.get("relations", ())),
+    )
+
+
+def check(step: str, expected: dict[str, Any], verdict: Verdict, before: set[str]) -> None:
+    """One line of `expect`. A name that is not known here would be an expectation that nothing checks."""
+    where = f"{step}: {expected['key']}"
+    now = set(verdict.obligations)
+    for name, value in expected.items():
+        match name:
+            case "key":
+                pass
+            case "retired":
+                assert verdict.levels is None and not now, where
+            case "levels":
+                assert verdict.levels is not None, where
+                assert verdict.levels.model_dump(include=set(value)) == value, where
+            case "origin":
+                assert {one: verdict.explanations[Dimension(one)].origin for one in value} == value, where
+            case "from":
+                assert {one: source_of(verdict, one) for one in value} == value, where
+            case "imposed_includes":
+                assert set(value) <= now - before, where
+            case "lifted_includes":
+                assert set(value) <= before - now, where
+            case "still_in_force":
+                assert set(value) <= before & now, where
+            case "same":
+                assert now == before, where
+            case _:
+                pytest.fail(f"{where}: nothing checks {name}")
+
+
+def source_of(verdict: Verdict, dimension: str) -> str | None:
+    inherited = verdict.explanations[Dimension(dimension)].inherited_from
+    return inherited.asset_id if inherited else None
