@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ settings.load_profile("long" if LONG else "short")
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    data: Path = tmp_path_factory.mktemp("stack")
-    with devstack(data) as running:
+def stack() -> Iterator[Stack]:
+    # not under pytest's own folder: a second run resets that one's rights, which PostgreSQL's user needs
+    with tempfile.TemporaryDirectory(prefix="daicho-") as data, devstack(Path(data)) as running:
         yield running

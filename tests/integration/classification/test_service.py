@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service as it runs: assets in from Kafka, events out, and the read model behind its API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from pydantic import SecretStr
+
+from libs.bus import KafkaSettings, NetworkPartitioner, apply_topics
+from libs.contracts import AssetChanged, Profile, StandardPublished, make_key
+from libs.contracts.topics import ASSETS, CLASSIFICATIONS, CONTROL, OBLIGATIONS
+from libs.devstack import Stack
+from libs.persistence import owner_of, provision
+from libs.security.clients import SECURITY_OFFICE, IssuerFolder
+from services.classification.settings import BASE, Settings
+
+PROFILE = Path("samples/city/profile.yaml").absolute()
+RESIDENTS = {"data_kinds": ["resident"], "personal_data": True, "record_count": 91234}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]
+
+
+def account(stack: Stack, name: str) -> KafkaSettings:
+    username, password = stack.kafka_account(name)
+    return KafkaSettings(bootstrap=stack.kafka_bootstrap, username=username, password=SecretStr(password))
+
+
+class Service:
+    """The service as a process of its own."""
+
+    def __init__(self, environment: dict[str, str], log: Path) -> None:
+        self._environment, self._log = environment, log
+        self.url = f"http://127.0.0.1:{environment['DAICHO_HTTP__PORT']}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "services.classification.main"]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(command, env=os.environ | self._environment, stderr=log)
+        deadline = time.monotonic() + 40
+        while True:
+            assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() < deadline, self._log.read_text()
+            try:
+                if httpx.get(f"{self.url}/health/ready").status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> int:
+        assert self._process is not None
+        self._process.terminate()
+        return self._process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, IssuerFolder]]:
+    folder, port = tmp_path_factory.mktemp("issuer"), free_port()
+    arguments = ["--directory", str(folder), "--profile", str(PROFILE), "--port", str(port)]
+    process = subprocess.Popen([sys.executable, "-m", "libs.security.issuer", *arguments], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    yield f"http://127.0.0.1:{port}", IssuerFolder(folder)
+    process.terminate()
+    process.wait()
+
+
+@pytest.fixture(scope="module")
+def service(
+    stack: Stack, issuer: tuple[str, IssuerFolder], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    name = "classification"
+    asyncio.run(apply_topics(account(stack, "admin")))
+    passwords = stack.postgres_password(owner_of(name)), stack.postgres_password(name)
+    asyncio.run(provision(stack.postgres_dsn("postgres", "postgres"), name, *passwords))
+    migrate = [sys.executable, "-m", "services.classification.main", "migrate"]
+    subprocess.run(
+        migrate, env=os.environ | {"DAICHO_POSTGRES__DSN": stack.postgres_dsn(owner_of(name), name)}, check=True
+    )
+    username, password = stack.kafka_account(name)
+    environment = {
+        "DAICHO_PROFILE": str(PROFILE),
+        "DAICHO_KAFKA__BOOTSTRAP": stack.kafka_bootstrap,
+        "DAICHO_KAFKA__USERNAME": username,
+        "DAICHO_KAFKA__PASSWORD": password,
+        "DAICHO_POSTGRES__DSN": stack.postgres_dsn(name, name),
+        "DAICHO_OIDC__ISSUER": issuer[0],
+        "DAICHO_HTTP__PORT": str(free_port()),
+    }
+    running = Service(environment, tmp_path_factory.mktemp("logs") / "classification.log")
+    running.start()
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture
+async def producer(stack: Stack) -> AsyncIterator[AIOKafkaProducer]:
+    async with AIOKafkaProducer(**account(stack, "inventory").client(), partitioner=NetworkPartitioner()) as producer:
+        yield producer
+
+
+def event(asset_id: str, revision: int, **fields: Any) -> tuple[bytes, bytes]:
+    base = {
+        "asset_id": asset_id,
+        "body": "waterworks",
+        "network": "waterworks",
+        "kind": "information",
+        "name": "名簿",
+        "facts": {},
+    }
+    after = {**base, **fields}
+    envelope = {
+        "specversion": "1.0", "type": "daicho.asset.changed.v1", "id": f"{asset_id}:{revision}", "subject": asset_id,
+        "source": f"urn:daicho:990019:{after['body']}:inventory", "time": "2026-04-01T00:00:00Z", "revision": revision,
+        "body": after["body"], "network": after["network"], "data": {"before": None, "after": after, "change": {}},
+    }  # fmt: skip
+    AssetChanged.model_validate(envelope)
+    return make_key(after["network"], after["body"], asset_id), json.dumps(envelope).encode()
+
+
+async def last_of(stack: Stack, topic: str, key: bytes, revision: int) -> dict[str, Any]:
+    """The event under a key once it has the revision."""
+    consumer = AIOKafkaConsumer(
+        **account(stack, "reader").client(), isolation_level="read_committed", auto_offset_reset="earliest"
+    )
+    async with consumer, asyncio.timeout(20):
+        consumer.assign([TopicPartition(topic, number) for number in range(4)])
+        async for record in consumer:
+            if record.key == key and (found := json.loads(record.value))["revision"] == revision:
+                return found
+    raise AssertionError
+
+
+async def shown(service: Service, token: str, path: str, *, until: Any) -> httpx.Response:
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client, asyncio.timeout(20):
+        while not until(answer := await client.get(service.url + path)):
+            await asyncio.sleep(0.05)
+        return answer
+
+
+A, B = "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"
+
+
+async def test_a_change_becomes_events_and_an_entry_of_the_read_model(
+    stack: Stack, service: Service, producer: AIOKafkaProducer, issuer: tuple[str, IssuerFolder]
+) -> None:
+    key, value = event(A, 1, facts=RESIDENTS)
+    await producer.send_and_wait(ASSETS.name, key=key, value=value)
+
+    levels = await last_of(stack, CLASSIFICATIONS.name, key, 1)
+    duties = await last_of(stack, OBLIGATIONS.name, key, 1)
+    assert levels["data"]["after"]["confidentiality"] == "3B"
+    token = issuer[1].token("body-waterworks")
+    answer = await shown(
+        service, token, f"/v1/classifications/{A}", until=lambda one: one.status_code == 200 and one.json()["in_force"]
+    )
+    assert answer.json()["levels"] == levels["data"]["after"]
+    assert answer.json()["in_force"] == duties["data"]["in_force"]
+    assert answer.headers["ETag"] == '"1"'
+    texts = await shown(
+        service, token, f"/v1/classifications/{A}/obligations", until=lambda one: one.status_code == 200
+    )
+    assert [duty["id"] for duty in texts.json()] == duties["data"]["in_force"]
+    assert all(duty["title"]["ja"] for duty in texts.json())
+    found = await shown(
+        service, token, "/v1/classifications?min_confidentiality=3C", until=lambda one: one.status_code == 200
+    )
+    assert [item["asset_id"] for item in found.json()["items"]] == [A]
+    assert (
+        await shown(service, token, "/v1/classifications?min_confidentiality=9", until=lambda _: True)
+    ).status_code == 422
+    summary = await shown(service, token, "/v1/summary", until=lambda one: one.status_code == 200)
+    assert summary.json()[0]["levels"]["confidentiality"] == {"3B": 1}
+
+
+async def test_another_body_is_told_nothing(service: Service, issuer: tuple[str, IssuerFolder]) -> None:
+    token = issuer[1].token("body-education")
+
+    assert (await shown(service, token, f"/v1/classifications/{A}", until=lambda _: True)).status_code == 404
+    assert (await shown(service, token, "/v1/classifications", until=lambda _: True)).json()["items"] == []
+    assert (await shown(service, token, "/v1/summary", until=lambda _: True)).json() == []
+    assert (await shown(service, "no-token", "/v1/summary", until=lambda _: True)).status_code == 401
+    office = issuer[1].token(SECURITY_OFFICE)
+    assert (await shown(service, office, f"/v1/classifications/{A}", until=lambda _: True)).status_code == 200
+
+
+async def test_a_killed_service_goes_on_where_it_stopped(
+    stack: Stack, service: Service, producer: AIOKafkaProducer
+) -> None:
+    key, value = event(B, 1, kind="system", relations=[{"type": "stores", "asset_id": A}])
+    await producer.send_and_wait(ASSETS.name, key=key, value=value)
+    before = await last_of(stack, CLASSIFICATIONS.name, key, 1)
+    assert before["data"]["explanations"]["confidentiality"]["inherited_from"]["asset_id"] == A
+
+    service.kill()
+    gone_key, gone = event(A, 2, facts=RESIDENTS, status="retired")
+    await producer.send_and_wait(ASSETS.name, key=gone_key, value=gone)
+    service.start()
+
+    after = await last_of(stack, CLASSIFICATIONS.name, key, 2)
+    assert after["data"]["after"]["confidentiality"] == "2"
+    assert (await last_of(stack, OBLIGATIONS.name, gone_key, 2))["data"]["in_force"] == []
+
+
+async def test_the_text_of_every_obligation_is_on_the_bus(stack: Stack, service: Service) -> None:
+    profile = Profile.model_validate(yaml.safe_load(PROFILE.read_text(encoding="utf-8")))
+    standard = Settings.model_construct(standard=BASE).read_standard()
+    async with AIOKafkaConsumer(**account(stack, "reader").client(), auto_offset_reset="earliest") as consumer:
+        consumer.assign([TopicPartition(CONTROL.name, 0)])
+        async with asyncio.timeout(20):
+            record = await consumer.getone()
+
+    published = StandardPublished.model_validate_json(record.value)
+    assert published.data == standard.published()
+    assert published.source == f"urn:daicho:{profile.municipality}:-:classification"
