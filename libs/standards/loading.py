@@ -111,15 +111,16 @@ class _Source:
     def _load(self, file: str, content: str, where: Place, first: int = 0) -> Any:
         try:
             node = _composed(content)
+            return None if node is None else self._value(file, node, where, first)
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
             self.mistakes.append(Mistake(file, line, column, f"not YAML: {error.problem}"))
-            return None
-        except (yaml.YAMLError, RecursionError) as error:
+        except yaml.YAMLError as error:
             self.mistakes.append(Mistake(file, 1, 1, f"not YAML: {' '.join(str(error).split())}"))
-            return None
-        return None if node is None else self._value(file, node, where, first)
+        except RecursionError:
+            self.mistakes.append(Mistake(file, 1, 1, "nested too deeply: a standard has no more than a few levels"))
+        return None
 
     def _value(self, file: str, node: yaml.Node, place: Place, first: int = 0) -> Any:
         self._marks.setdefault(place, (file, node.start_mark))
@@ -146,11 +147,12 @@ class _Source:
 
 def _composed(content: str) -> yaml.Node | None:
     """The nodes of a file. A standard says each thing where it holds, so an alias is refused; it could also hold itself."""
+    node = yaml.compose(content, yaml.SafeLoader)
     for event in yaml.parse(content, yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             mark = cast("yaml.Mark", event.start_mark)
             raise yaml.MarkedYAMLError(problem=f"the alias *{event.anchor}: write it out", problem_mark=mark)
-    return yaml.compose(content, yaml.SafeLoader)
+    return node
 
 
 def _belongs(file: str) -> bool:

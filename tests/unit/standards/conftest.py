@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from libs.standards import Standard, compile_standard, parse
 
@@ -24,3 +25,12 @@ def base_files() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def base(base_files: dict[str, str]) -> Standard:
     return compile_standard(parse(base_files))
+
+
+@pytest.fixture(scope="session")
+def door_facts() -> set[str]:
+    """The names of the facts that the doors of inventory fill in."""
+    doors = ROOT / "services" / "inventory" / "doors"
+    netbox = yaml.safe_load((doors / "netbox_fields.yaml").read_text(encoding="utf-8"))
+    ledger = yaml.safe_load((doors / "ledger_columns.yaml").read_text(encoding="utf-8"))
+    return set(netbox["facts"]) | {column["fact"] for column in ledger["columns"].values() if "fact" in column}

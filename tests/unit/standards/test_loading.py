@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mistakes in a standard are told where they stand, all at once; a standard without any is read whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from libs.contracts import Audience, Dimension, Part, RelationType
+from libs.standards import Standard, StandardError, parse
+
+DUTY = """
+- id: T-01
+  part: technical
+  audience: staff
+  when: confidentiality >= C2
+  title: {ja: 題, en: title}
+  action: {ja: 行い, en: action}
+  evidence: {ja: 証跡, en: evidence}
+  basis: {source: project default}
+"""
+RULE = "- {{id: {id}, dimension: {dimension}, level: '{level}', when: '{when}', text: {{ja: 文, en: text}}, basis: {{source: project default}}}}\n"
+SCALE = "{dimension}:\n" + "".join(
+    f"  - {{{{code: '{code}', name: {{{{ja: 名, en: name}}}}, definition: {{{{ja: 義, en: definition}}}}}}}}\n"
+    for code in "12"
+)
+SMALL = {
+    "standard.yaml": "name: small\nversion: '2026.1'\neffective_from: 2026-04-01T00:00:00+09:00\ntitle: {ja: 題, en: title}\n",
+    "scales.yaml": "".join(SCALE.format(dimension=dimension) for dimension in Dimension),
+    "facts.yaml": "record_count: {type: integer, name: {ja: 件数, en: Records}, meaning: {ja: 件数, en: Records}}\n",
+    "rules.yaml": "".join(
+        RULE.format(id=f"R-0{number}", dimension=dimension, level=1, when="true")
+        for number, dimension in enumerate(Dimension, start=1)
+    ),
+    "inheritance.yaml": "".join(
+        f"- {{relation: {relation}, confidentiality: none, integrity: none, availability: none, text: {{ja: 文, en: text}}}}\n"
+        for relation in RelationType
+    ),
+    "obligations/technical.yaml": DUTY,
+}
+Files = Mapping[str, str]
+
+
+def mistakes(files: Files) -> list[str]:
+    with pytest.raises(StandardError) as caught:
+        parse(files)
+    assert str(caught.value).splitlines() == [str(mistake) for mistake in caught.value.mistakes]
+    return [str(mistake) for mistake in caught.value.mistakes]
+
+
+def replaced(file: str, old: str, new: str) -> dict[str, str]:
+    assert old in SMALL[file]
+    return {**SMALL, file: SMALL[file].replace(old, new, 1)}
+
+
+def added(file: str, text: str) -> dict[str, str]:
+    return {**SMALL, file: SMALL.get(file, "") + text}
+
+
+def rule(**fields: str) -> str:
+    return RULE.format(**{"id": "R-09", "dimension": "integrity", "level": "2", "when": "true", **fields})
+
+
+def test_the_small_standard_is_read() -> None:
+    standard = parse(SMALL)
+    assert (standard.name, standard.version) == ("small", "2026.1")
+    assert standard.effective_from.isoformat() == "2026-04-01T00:00:00+09:00"
+    assert [duty.id for duty in standard.obligations] == ["T-01"]
+
+
+def test_obligations_of_several_files_are_put_together_in_the_order_of_names() -> None:
+    standard = parse(
+        {
+            **SMALL,
+            "obligations/human.yaml": DUTY.replace("T-01", "H-01"),
+            "obligations/z.yaml": DUTY.replace("T-01", "Z-01"),
+        }
+    )
+    assert [duty.id for duty in standard.obligations] == ["H-01", "T-01", "Z-01"]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        pytest.param(
+            replaced("standard.yaml", "name: small", "name: small\nname: other"),
+            "standard.yaml:2:1: name stands twice: remove one",
+            id="duplicate key",
+        ),
+        pytest.param(
+            replaced("obligations/technical.yaml", "part: technical", "part: technical\n  part: human"),
+            "obligations/technical.yaml:4:3: part stands twice: remove one",
+            id="duplicate key in a list",
+        ),
+        pytest.param(
+            replaced("standard.yaml", "2026.1", "spring"),
+            "standard.yaml:2:10: String should match pattern '^\\d{4}\\.\\d+$'",
+            id="version",
+        ),
+        pytest.param(
+            replaced("obligations/technical.yaml", "title: {ja: 題, en: title}", "title: {ja: 題}"),
+            "obligations/technical.yaml:6:10: en: Field required",
+            id="missing language",
+        ),
+        pytest.param(
+            replaced(
+                "obligations/technical.yaml", "evidence: {ja: 証跡, en: evidence}", "evidense: {ja: 証跡, en: evidence}"
+            ),
+            "obligations/technical.yaml:2:3: evidence: Field required",
+            id="missing field",
+        ),
+        pytest.param(
+            replaced("obligations/technical.yaml", "audience: staff", "audience: everyone"),
+            "obligations/technical.yaml:4:13: Input should be",
+            id="audience",
+        ),
+        pytest.param(
+            added("obligations/x.yaml", DUTY),
+            "obligations/x.yaml:2:7: T-01 stands twice: give one of them another id",
+            id="duplicate id over two files",
+        ),
+        pytest.param(
+            added("rules.yaml", rule(id="R-01", when='kind == "media"')),
+            "rules.yaml:4:8: R-01 stands twice: give one of them another id",
+            id="duplicate rule",
+        ),
+        pytest.param(
+            added("rules.yaml", rule(level="3B", when='kind == "media"')),
+            "rules.yaml:4:43: 3B is not a level of integrity: see scales.yaml",
+            id="level of another scale",
+        ),
+        pytest.param(
+            added("rules.yaml", rule(when="true")),
+            'rules.yaml:1:1: integrity needs one rule `when: "true"`, at level 1; it has 2',
+            id="two catch-alls",
+        ),
+        pytest.param(
+            replaced("rules.yaml", "dimension: integrity, level: '1'", "dimension: integrity, level: '2'"),
+            'rules.yaml:1:1: integrity needs one rule `when: "true"`, at level 1; it has 1',
+            id="catch-all above the lowest level",
+        ),
+        pytest.param(
+            replaced("rules.yaml", "true", 'kind == "media"'),
+            'rules.yaml:1:1: confidentiality needs one rule `when: "true"`, at level 1; it has 0',
+            id="no catch-all",
+        ),
+        pytest.param(
+            replaced("inheritance.yaml", "relation: backs_up", "relation: contains"),
+            "inheritance.yaml:1:1: backs_up stands 0 times: say once how levels travel along it",
+            id="relation missing",
+        ),
+        pytest.param(
+            replaced("inheritance.yaml", "relation: backs_up", "relation: contains"),
+            "inheritance.yaml:1:1: contains stands 2 times: say once how levels travel along it",
+            id="relation twice",
+        ),
+        pytest.param(
+            replaced("obligations/technical.yaml", "source: project default", "source: 総務省"),
+            "obligations/technical.yaml:9:10: give a grade, or say `source: project default` and give none",
+            id="source without grade",
+        ),
+        pytest.param(
+            replaced("obligations/technical.yaml", "source: project default", "source: project default, grade: A"),
+            "obligations/technical.yaml:9:10: give a grade, or say `source: project default` and give none",
+            id="our own with grade",
+        ),
+        pytest.param(
+            replaced("obligations/technical.yaml", "source: project default", "source: 総務省, grade: R"),
+            "obligations/technical.yaml:9:31: Input should be 'A' or 'B'",
+            id="grade that is not evidence",
+        ),
+        pytest.param(
+            replaced("obligations/technical.yaml", "basis: {source: project default}", "period: P1Y"),
+            "obligations/technical.yaml:2:3: basis: Field required",
+            id="no basis",
+        ),
+        pytest.param(
+            replaced("obligations/technical.yaml", "confidentiality >= C2", "confidentiality >= C9"),
+            "obligations/technical.yaml:5:9: unknown name C9: declare it in facts.yaml, or mend its spelling",
+            id="unknown level in a condition",
+        ),
+        pytest.param(
+            added("rules.yaml", rule(when="confidentiality >= 1")),
+            "rules.yaml:4:54: unknown name confidentiality: declare it in facts.yaml, or mend its spelling",
+            id="a rule knows no levels",
+        ),
+        pytest.param(
+            replaced("obligations/technical.yaml", "confidentiality >= C2", "confidentiality >="),
+            "obligations/technical.yaml:5:9: not a CEL expression",
+            id="syntax of a condition",
+        ),
+        pytest.param(
+            added("rules.yaml", rule(when="record_count >= 1000")),
+            "rules.yaml:4:54: 'record_count >= 1000' cannot be evaluated",
+            id="a number that may be null",
+        ),
+        pytest.param(
+            replaced("obligations/technical.yaml", "confidentiality >= C2", "kind"),
+            "obligations/technical.yaml:5:9: 'kind' gives no true or false",
+            id="a condition that is no condition",
+        ),
+        pytest.param(
+            replaced("scales.yaml", "code: '2'", "code: '1'"),
+            "scales.yaml:3:12: 1 stands twice: a level has one place on its scale",
+            id="level twice",
+        ),
+        pytest.param(
+            replaced("facts.yaml", "record_count", "zone"),
+            "facts.yaml:1:7: zone has a meaning of its own in conditions: give the fact another name",
+            id="fact that hides a name",
+        ),
+        pytest.param(
+            {file: text for file, text in SMALL.items() if file != "facts.yaml"},
+            "facts.yaml:1:1: this file is missing: a standard has one",
+            id="missing file",
+        ),
+        pytest.param(
+            added("rule.yaml", "[]"),
+            "rule.yaml:1:1: not a file of a standard: remove it, or mend its name",
+            id="stray file",
+        ),
+        pytest.param(
+            {**SMALL, "obligations/technical.yaml": "T-01: {}"},
+            "obligations/technical.yaml:1:1: not a list of obligations: begin each with `- id:`",
+            id="obligations that are no list",
+        ),
+        pytest.param(
+            {**SMALL, "obligations/technical.yaml": ""},
+            "obligations/technical.yaml:1:1: not a list of obligations: begin each with `- id:`",
+            id="empty file",
+        ),
+        pytest.param({**SMALL, "rules.yaml": "a: [1"}, "rules.yaml:1:6: not YAML: ", id="broken YAML"),
+        pytest.param({**SMALL, "rules.yaml": "a: \x07"}, "rules.yaml:1:1: not YAML: ", id="control character"),
+        pytest.param({**SMALL, "rules.yaml": "[" * 1500}, "rules.yaml:1:1: nested too deeply", id="nested without end"),
+        pytest.param(
+            {**SMALL, "rules.yaml": "- &a [*a]"},
+            "rules.yaml:1:7: not YAML: the alias *a: write it out",
+            id="alias of itself",
+        ),
+        pytest.param(
+            replaced("standard.yaml", "2026-04-01T00", "2026-13-41T00"),
+            "standard.yaml:3:17: 2026-13-41T00:00:00+09:00 cannot be read as tag:yaml.org,2002:timestamp: put it in quotes",
+            id="a date that is none",
+        ),
+        pytest.param(
+            replaced("standard.yaml", "name: small", "name: !!python/name:os.system"),
+            "standard.yaml:1:7:  cannot be read as tag:yaml.org,2002:python/name:os.system: put it in quotes",
+            id="a tag that would run code",
+        ),
+    ],
+)
+def test_a_mistake_is_told_where_it_stands(files: Files, expected: str) -> None:
+    assert any(mistake.startswith(expected) for mistake in mistakes(files)), mistakes(files)
+
+
+def test_all_mistakes_are_told_at_once_in_order() -> None:
+    files = replaced("rules.yaml", "id: R-02", "id: R-01") | {
+        "obligations/technical.yaml": DUTY.replace("C2", "C9").replace("project default", "総務省")
+    }
+    assert [mistake.partition(" ")[0] for mistake in mistakes(files)] == [
+        "obligations/technical.yaml:5:9:",
+        "obligations/technical.yaml:9:10:",
+        "rules.yaml:2:8:",
+    ]
+
+
+def test_the_base_standard_covers_every_part_and_audience_it_should(base: Standard) -> None:
+    document = base.document
+    assert {duty.part for duty in document.obligations} == set(Part)
+    assert {duty.audience for duty in document.obligations} >= set(Audience) - {
+        Audience.CONTRACTOR,
+        Audience.SYSTEM_STAFF,
+    }
+    assert [level.code for level in document.scales[Dimension.CONFIDENTIALITY]] == ["1", "2", "3C", "3B", "3A"]
+
+
+def test_each_file_of_obligations_holds_its_own_part(base_files: Files) -> None:
+    for part in Part:
+        file = f"obligations/{part.value}.yaml"
+        alone = {**{name: text for name, text in base_files.items() if "/" not in name}, file: base_files[file]}
+        assert {duty.part for duty in parse(alone).obligations} == {part}
+
+
+def test_rules_and_duties_of_the_base_standard_are_told_apart(base: Standard) -> None:
+    rules, duties = base.document.rules, base.document.obligations
+    for texts in ([one.text for one in rules], [one.title for one in duties], [one.action for one in duties]):
+        assert len({text.ja for text in texts}) == len({text.en for text in texts}) == len(texts)
+
+
+def test_every_fact_of_the_doors_is_declared(base: Standard, door_facts: set[str]) -> None:
+    assert door_facts - base.document.facts.keys() == set()
