@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from libs.contracts import Asset, AssetStatus, DeclaredLevels, Dimension, Relation
+from libs.contracts import Asset, AssetStatus, DeclaredLevels, Dimension, Relation, RelationType
 from libs.standards import NetworkGraph, Standard, Verdict
 
 DATA = Path(__file__).parents[2] / "data" / "standards"
@@ -21,7 +21,10 @@ def cases(name: str) -> list[Any]:
     return [pytest.param(entry, id=entry["case"]) for entry in entries]
 
 
-LEVELS, OBLIGATIONS, LIFTING = (cases(f"{name}.yaml") for name in ("levels", "obligations", "lifting"))
+LEVELS, OBLIGATIONS, INHERITANCE, LIFTING = (
+    cases(f"{name}.yaml") for name in ("levels", "obligations", "inheritance", "lifting")
+)
+HIGHEST = {"confidentiality": "3A", "integrity": "2", "availability": "2"}
 FOR_ALL = {"confidentiality": ["1", "CR-01"], "integrity": ["1", "IR-01"], "availability": ["1", "AR-01"]}
 
 
@@ -63,6 +66,24 @@ def test_every_obligation_is_told_in_force_and_not(base: Standard) -> None:
     obligations = base.document.obligations
     assert {duty.id for duty in obligations} - told == set()
     assert {duty.id for duty in obligations if duty.when != "true"} - untold == set()
+
+
+@pytest.mark.parametrize("high", ["owner", "target"])
+@pytest.mark.parametrize("case", INHERITANCE)
+def test_inheritance(base: Standard, case: dict[str, Any], high: str) -> None:
+    plain = {"kind": "system", "facts": {}}
+    ends = {name: {**plain, "key": name, "name": name} for name in ("owner", "target")}
+    ends["owner"]["relations"] = [{"type": case["relation"], "to": "target"}]
+    ends[high]["declared"] = HIGHEST
+    other = "target" if high == "owner" else "owner"
+    verdicts = {verdict.asset.asset_id: verdict for verdict in NetworkGraph(base).apply([*map(asset, ends.values())])}
+    levels = verdicts[other].levels
+    assert levels is not None
+    assert [*levels.model_dump().values()] == case[other]
+
+
+def test_every_relation_is_told() -> None:
+    assert sorted(case.values[0]["relation"] for case in INHERITANCE) == sorted(RelationType)
 
 
 @pytest.mark.parametrize("case", LIFTING)
