@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from cli import admin, deadletters, identity, lifecycle, tail
+from cli import admin, assets, deadletters, identity, lifecycle, tail
 from cli.command import group
 
 app = group("daicho")
-for part in (lifecycle, identity, tail, deadletters, admin):
+for part in (lifecycle, identity, tail, assets, deadletters, admin):
     part.add_to(app)
 
 if __name__ == "__main__":
