@@ -66,6 +66,8 @@ class NetworkGraph:
         self._standard = standard
         self._nodes: dict[str, _Node] = {}
         self._referrers: dict[str, set[Edge]] = {}
+        self._levels: dict[Ranks, Levels] = {}
+        self._own_explanations: dict[tuple[int, int, int, str], Explanation] = {}
 
     def __len__(self) -> int:
         """The number of assets that are not retired."""
@@ -260,11 +262,18 @@ class NetworkGraph:
         node.reasons = (*(self._reason(index, node) for index in _INDEXES), obligations)
         return Verdict(
             asset=asset,
-            levels=Levels(**{name: self._standard.code(index, ranks[index]) for index, name in enumerate(DIMENSIONS)}),
+            levels=self._levels_of(ranks),
             explanations={name: self._explain(index, node) for index, name in enumerate(DIMENSIONS)},
             obligations=obligations,
             changed=before != node.reasons,
         )
+
+    def _levels_of(self, ranks: Ranks) -> Levels:
+        """Models are costly to make, and there are few combinations of levels."""
+        if (known := self._levels.get(ranks)) is None:
+            codes = {name: self._standard.code(index, ranks[index]) for index, name in enumerate(DIMENSIONS)}
+            known = self._levels[ranks] = Levels(**codes)
+        return known
 
     def _reason(self, index: int, node: _Node) -> tuple[int, str, str, str | None]:
         """A level, the asset it comes from, the rule there, and the body behind which that asset stays unseen."""
@@ -278,23 +287,44 @@ class NetworkGraph:
         return label
 
     def _explain(self, index: int, node: _Node) -> Explanation:
-        rank, distance, origin_id = self._label(index, node)
-        origin = self._nodes[origin_id]
-        own, source = node.own[index], origin.own[index]
-        inherited = self._inherited(index, node) if distance else None
-        # the rule would say of what kind another body's asset is
-        hidden = inherited is not None and inherited.asset_id is None
-        named = None if source.is_declared or hidden else source.rule
+        if node.via[index] is not None:
+            return self._explain_inherited(index, node)
+        own = node.own[index]
+        key = (index, own.declared, own.derived, own.rule.id)
+        if (known := self._own_explanations.get(key)) is None:
+            known = self._own_explanations[key] = self._explain_own(index, own)
+        return known
+
+    def _explain_own(self, index: int, own: _Own) -> Explanation:
         return Explanation(
-            level=self._standard.code(index, -rank),
-            origin="inherited" if inherited else "declared" if source.is_declared else "derived",
+            level=self._standard.code(index, own.rank),
+            origin="declared" if own.is_declared else "derived",
+            rule=None if own.is_declared else own.rule.id,
+            text=None if own.is_declared else own.rule.text,
+            declared=self._declared_code(index, own),
+            derived=self._standard.code(index, own.derived),
+        )
+
+    def _explain_inherited(self, index: int, node: _Node) -> Explanation:
+        rank, _, origin = self._label(index, node)
+        own, source = node.own[index], self._nodes[origin].own[index]
+        inherited = self._inherited(index, node)
+        # the rule would say of what kind another body's asset is
+        named = None if source.is_declared or inherited.asset_id is None else source.rule
+        level = self._standard.code(index, -rank)
+        return Explanation(
+            level=level,
+            origin="inherited",
             rule=named.id if named else None,
             text=named.text if named else None,
             inherited_from=inherited,
-            declared=self._standard.code(index, own.declared) if own.declared >= 0 else None,
+            declared=self._declared_code(index, own),
             derived=self._standard.code(index, own.derived),
-            inherited=self._standard.code(index, -rank) if inherited else None,
+            inherited=level,
         )
+
+    def _declared_code(self, index: int, own: _Own) -> str | None:
+        return self._standard.code(index, own.declared) if own.declared >= 0 else None
 
     def _inherited(self, index: int, node: _Node) -> Inherited:
         """The way from the asset's neighbour to the origin; no further than the asset's own body may see."""
@@ -307,6 +337,8 @@ class NetworkGraph:
 
     def _foreign_body(self, index: int, node: _Node) -> str | None:
         """The first other body on the way to the origin."""
+        if node.via[index] is None:
+            return None
         bodies = (step.asset.body for step in self._path(index, node))
         return next((body for body in bodies if body != node.asset.body), None)
 

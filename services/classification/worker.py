@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Annotated, Final
 
+from pydantic import BeforeValidator
 from pydantic_core import to_json
 
 from libs.bus import (
@@ -20,6 +21,7 @@ from libs.bus import (
 )
 from libs.bus.decoding import sentence
 from libs.contracts import (
+    AssetChange,
     AssetChanged,
     ClassificationChanged,
     CloudEvent,
@@ -64,8 +66,18 @@ class AssetHandler:
         return _outputs(self._classifier, [event for _, event in dead_letters.sift(records, _read)])
 
 
+class _AfterOnly(AssetChange):
+    """Of a change, evaluation needs what is; what was is passed over, which is half of the reading."""
+
+    before: Annotated[None, BeforeValidator(lambda _: None)] = None
+
+
+class _AssetSeen(AssetChanged):
+    data: _AfterOnly
+
+
 def _read(record: ConsumerRecord) -> AssetChanged:
-    event = decode(AssetChanged, record)
+    event = decode(_AssetSeen, record)
     asset = event.data.after
     check_key(record.key, asset.network, asset.body, asset.asset_id)
     return event
