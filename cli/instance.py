@@ -92,6 +92,11 @@ class Instance:
         """The secret with which that client gets tokens itself, at `addresses["issuer"]`/token."""
         return self.running.client_secret(client)
 
+    @property
+    def feed_secrets(self) -> Mapping[str, str]:
+        """By feed, what its webhooks are to be signed with."""
+        return {feed.id: self.stack.secret(f"feed/{feed.id}") for feed in self.profile.feeds if feed.format == "netbox"}
+
     def kill(self, name: str) -> None:
         """SIGKILL a process of the layout, and return when it is gone."""
         child = self._children[name]
@@ -175,6 +180,7 @@ class Instance:
             "DAICHO_OIDC__ISSUER": self._url(ISSUER),
             "DAICHO_HTTP__HOST": LOOPBACK,
             "DAICHO_HTTP__PORT": str(self._ports.numbers[process.name]),
+            "DAICHO_FEED_SECRETS": json.dumps(self.feed_secrets),
         }
 
     def _apply_topics(self) -> None:

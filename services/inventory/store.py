@@ -11,8 +11,7 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
-from pydantic_core import to_json
-from sqlalchemy import BigInteger, DateTime, Index
+from sqlalchemy import BigInteger, Computed, DateTime, Index
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -30,13 +29,17 @@ from libs.persistence import (
     model_base,
 )
 from libs.persistence.scope import setting_of
-from services.inventory.domain import Known, Message, Revision, Source, State, Target
+from services.inventory.domain import Known, Source, State, Target, Written
 
 Base = model_base()
 
 
+def _in_state(name: str, arrow: str = "->>") -> list[Computed]:
+    return [Computed(f"state {arrow} '{name}'::text", persisted=True)]
+
+
 class AssetRow(Base, table=True):
-    """The last revision of each asset."""
+    """The last revision of each asset: its `state`, and of that what is searched for."""
 
     __tablename__ = "asset"
     __table_args__ = (
@@ -48,17 +51,15 @@ class AssetRow(Base, table=True):
 
     asset_id: UUID = Field(primary_key=True)
     body: str
-    network: str
-    kind: str
-    name: str
-    section: str | None = None
-    zone: str | None = None
-    status: str
-    facts: dict[str, Any] = Field(sa_type=JSONB)
-    declared: dict[str, str] = Field(sa_type=JSONB)
-    relations: list[dict[str, str]] = Field(sa_type=JSONB)
     revision: int = Field(sa_type=BigInteger)
     updated_at: datetime = Field(sa_type=DateTime(timezone=True))
+    state: State = Field(sa_type=JSONB)
+    kind: str | None = Field(default=None, sa_column_args=_in_state("kind"))
+    name: str | None = Field(default=None, sa_column_args=_in_state("name"))
+    status: str | None = Field(default=None, sa_column_args=_in_state("status"))
+    relations: list[dict[str, str]] | None = Field(
+        default=None, sa_type=JSONB, sa_column_args=_in_state("relations", "->")
+    )
 
 
 class RevisionRow(Base, table=True):
@@ -70,7 +71,7 @@ class RevisionRow(Base, table=True):
     revision: int = Field(primary_key=True, sa_type=BigInteger)
     body: str
     recorded_at: datetime = Field(sa_type=DateTime(timezone=True))
-    state: dict[str, Any] = Field(sa_type=JSONB)
+    state: State = Field(sa_type=JSONB)
     change: dict[str, Any] = Field(sa_type=JSONB)
 
 
@@ -113,10 +114,10 @@ class Link(NamedTuple):
 
 @dataclass
 class Batch:
-    """What is to be written in one statement: revisions in their order, each with its event, and the newest link per source."""
+    """What is to be written in one statement: revisions in their order, and the newest link of each source."""
 
     recorded_at: datetime
-    revisions: list[tuple[Revision, Message]] = field(default_factory=list)
+    revisions: list[Written] = field(default_factory=list)
     links: dict[Source, Link] = field(default_factory=dict)
 
 
@@ -125,15 +126,14 @@ SELECT set_config('daicho.bodies', $1, true), (SELECT count(pg_advisory_xact_loc
 """
 
 _KNOWN: Final = """
-SELECT link.feed, link.source_key, link.asset_id, link.source_version, asset.body, asset.network, asset.kind, asset.name,
-       asset.section, asset.zone, asset.status, asset.facts, asset.declared, asset.relations, asset.revision
+SELECT link.feed, link.source_key, link.asset_id, link.source_version, asset.revision, asset.state
 FROM unnest($1::text[], $2::text[]) AS asked (feed, source_key)
 JOIN source_link link USING (feed, source_key)
 LEFT JOIN asset ON asset.asset_id = link.asset_id
 """
 
 _TARGETS: Final = """
-SELECT link.feed, link.source_key, link.asset_id, asset.network
+SELECT link.feed, link.source_key, link.asset_id, asset.state->>'network' AS network
 FROM unnest($1::text[], $2::text[]) AS asked (feed, source_key)
 JOIN source_link link USING (feed, source_key)
 LEFT JOIN asset ON asset.asset_id = link.asset_id
@@ -143,9 +143,9 @@ _STAGING: Final = StagingTable(
     "inventory_batch",
     {
         "seq": "integer",
+        "last": "boolean",
         "asset_id": "uuid",
         "revision": "bigint",
-        "last": "boolean",
         "state": "text",
         "change": "text",
         "key": "bytea",
@@ -159,15 +159,10 @@ _MERGE: Final = """
 WITH batch AS MATERIALIZED (
   SELECT asset_id, revision, last, state::jsonb AS state, change::jsonb AS change FROM pg_temp.inventory_batch
 ), register AS (
-  INSERT INTO asset (asset_id, body, network, kind, name, section, zone, status, facts, declared, relations, revision, updated_at)
-  SELECT asset_id, state->>'body', state->>'network', state->>'kind', state->>'name', state->>'section', state->>'zone',
-         state->>'status', state->'facts', state->'declared', state->'relations', revision, $1
-  FROM batch WHERE last
+  INSERT INTO asset (asset_id, body, revision, updated_at, state)
+  SELECT asset_id, state->>'body', revision, $1, state FROM batch WHERE last
   ON CONFLICT (asset_id) DO UPDATE SET
-    body = excluded.body, network = excluded.network, kind = excluded.kind, name = excluded.name,
-    section = excluded.section, zone = excluded.zone, status = excluded.status, facts = excluded.facts,
-    declared = excluded.declared, relations = excluded.relations, revision = excluded.revision,
-    updated_at = excluded.updated_at
+    body = excluded.body, revision = excluded.revision, updated_at = excluded.updated_at, state = excluded.state
 ), history AS (
   INSERT INTO asset_revision (asset_id, revision, body, recorded_at, state, change)
   SELECT asset_id, revision, state->>'body', $1, state, change FROM batch
@@ -315,48 +310,23 @@ async def parked_key(session: AsyncSession, topic: str, key: bytes) -> ParkedKey
     return (await session.exec(query)).first()
 
 
-def state_of(row: Mapping[str, Any] | asyncpg.Record) -> State:
-    """A row of `asset` as the state that it holds."""
-    state: State = {name: row[name] for name in ("body", "network", "kind", "name", "status", "facts", "declared")}
-    state["asset_id"] = str(row["asset_id"])
-    state["relations"] = row["relations"]
-    if row["section"] is not None:
-        state["section"] = row["section"]
-    if row["zone"] is not None:
-        state["zone"] = row["zone"]
-    return state
-
-
 def known_of(row: AssetRow) -> Known:
     """What a write by a person starts from."""
-    return Known(str(row.asset_id), 0, row.revision, state_of(row.model_dump()))
+    return Known(str(row.asset_id), 0, row.revision, row.state)
 
 
 def _known(row: asyncpg.Record) -> Known:
-    revision = row["revision"]
-    state = state_of(row) if revision is not None else None
-    return Known(str(row["asset_id"]), row["source_version"], revision or 0, state)
+    return Known(str(row["asset_id"]), row["source_version"], row["revision"] or 0, row["state"])
 
 
 def _columns(sources: Collection[Source]) -> tuple[list[str], list[str]]:
     return [source.feed for source in sources], [source.source_key for source in sources]
 
 
-def _staged(revisions: Sequence[tuple[Revision, Message]]) -> Iterable[tuple[Any, ...]]:
-    last = {revision.after["asset_id"]: revision.revision for revision, _ in revisions}
-    for seq, (revision, message) in enumerate(revisions):
-        asset_id = revision.after["asset_id"]
-        yield (
-            seq,
-            asset_id,
-            revision.revision,
-            last[asset_id] == revision.revision,
-            to_json(revision.after).decode(),
-            to_json(revision.change).decode(),
-            message.key,
-            message.value,
-            to_json(message.headers).decode(),
-        )
+def _staged(revisions: Sequence[Written]) -> Iterable[tuple[Any, ...]]:
+    last = {written.asset_id: written.revision for written in revisions}
+    for seq, written in enumerate(revisions):
+        yield (seq, last[written.asset_id] == written.revision, *written)
 
 
 def _lock_of(network: str) -> int:

@@ -18,9 +18,9 @@ from services.inventory.domain import (
     Outcome,
     Refused,
     Register,
+    Scribe,
     Source,
     Target,
-    asset_changed,
     check_authority,
 )
 
@@ -73,8 +73,9 @@ class FeedWriter:
         dead_letters: PartitionDeadLetters,
     ) -> store.Batch:
         batch = store.Batch(self._clock())
+        scribe = Scribe(self._profile.municipality, batch.recorded_at)
         for _, (event, decision) in dead_letters.sift(records, lambda one: self._take(register, read[one.offset])):
-            self._add(batch, event, decision)
+            self._add(batch, scribe, event, decision)
         return batch
 
     def _take(self, register: Register, read: Read) -> tuple[FeedItemSubmitted, Decision]:
@@ -86,7 +87,7 @@ class FeedWriter:
             self._items.labels(read.data.feed, REJECTED).inc()
             raise _rejected(refused) from None
 
-    def _add(self, batch: store.Batch, event: FeedItemSubmitted, decision: Decision) -> None:
+    def _add(self, batch: store.Batch, scribe: Scribe, event: FeedItemSubmitted, decision: Decision) -> None:
         item = event.data
         self._items.labels(item.feed, decision.outcome.value).inc()
         if decision.outcome is Outcome.IGNORED:
@@ -95,9 +96,7 @@ class FeedWriter:
         body = known.state["body"] if known.state else item.body
         link = store.Link(item.feed, item.source_key, known.asset_id, body, known.source_version)
         batch.links[Source(item.feed, item.source_key)] = link
-        for revision in decision.revisions:
-            message = asset_changed(self._profile.municipality, revision, batch.recorded_at, event.traceparent)
-            batch.revisions.append((revision, message))
+        batch.revisions.extend(scribe.write(revision, event.traceparent) for revision in decision.revisions)
 
 
 async def _targets(connection: Connection, items: Iterable[FeedItem], sources: set[Source]) -> Mapping[Source, Target]:

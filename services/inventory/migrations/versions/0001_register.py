@@ -19,17 +19,13 @@ def upgrade() -> None:
         "asset",
         sa.Column("asset_id", sa.Uuid(), primary_key=True),
         sa.Column("body", sa.String(), nullable=False),
-        sa.Column("network", sa.String(), nullable=False),
-        sa.Column("kind", sa.String(), nullable=False),
-        sa.Column("name", sa.String(), nullable=False),
-        sa.Column("section", sa.String()),
-        sa.Column("zone", sa.String()),
-        sa.Column("status", sa.String(), nullable=False),
-        sa.Column("facts", postgresql.JSONB(), nullable=False),
-        sa.Column("declared", postgresql.JSONB(), nullable=False),
-        sa.Column("relations", postgresql.JSONB(), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("state", postgresql.JSONB(), nullable=False),
+        sa.Column("kind", sa.String(), sa.Computed("state ->> 'kind'::text", persisted=True)),
+        sa.Column("name", sa.String(), sa.Computed("state ->> 'name'::text", persisted=True)),
+        sa.Column("status", sa.String(), sa.Computed("state ->> 'status'::text", persisted=True)),
+        sa.Column("relations", postgresql.JSONB(), sa.Computed("state -> 'relations'::text", persisted=True)),
     )
     op.create_index("ix_asset_body", "asset", ["body", "asset_id"])
     op.create_index(

@@ -1,0 +1,453 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The doors over HTTP, and the register to read; a person's retirement of an asset; the dead letters."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from pydantic import BaseModel, SecretStr
+
+from libs.bus import KafkaSettings, parked_letters, release_key
+from libs.contracts import (
+    Asset,
+    AssetKind,
+    AssetStatus,
+    Change,
+    Feed,
+    FeedItem,
+    ProblemType,
+    Profile,
+    Reason,
+    parse_key,
+)
+from libs.contracts.topics import FEED
+from libs.contracts.words import ShortText, Slug
+from libs.observability import Metrics
+from libs.persistence import Sessions
+from libs.security import FieldError, Guard, Identity, ProblemError, Role, TokenVerifier, authenticated
+from libs.security import create_app as secured_app
+from services.inventory import store
+from services.inventory.domain import Scribe, Source, retire
+from services.inventory.doors import DOORS, Delivery, Sent, UnreadableError
+from services.inventory.doors.netbox import signature_fits
+from services.inventory.intake import Intake, Receipt
+from services.inventory.worker import GROUP, Clock
+
+VERSION: Final = "1"
+MOST_A_PAGE: Final = 500
+MAX_LEDGER_BYTES: Final = 8 * 1024 * 1024
+MAX_WEBHOOK_BYTES: Final = 1024 * 1024
+
+Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
+Feeder = Annotated[Identity, Depends(authenticated(Role.FEEDER))]
+Editor = Annotated[Identity, Depends(authenticated(Role.EDITOR))]
+Operator = Annotated[Identity, Depends(authenticated(Role.OPERATOR))]
+Limit = Annotated[int, Query(ge=1, le=MOST_A_PAGE)]
+
+
+class Accepted(BaseModel):
+    """What was accepted, in the order sent; `passed_over` counts objects that are no assets of the register."""
+
+    receipts: tuple[Receipt, ...]
+    passed_over: int = 0
+
+
+class Outcome(BaseModel):
+    """What became of an accepted item. `applied` names the revision it made; `ignored`: an older version, or nothing new."""
+
+    status: Literal["pending", "applied", "ignored"]
+    revision: int | None = None
+
+
+class RegisteredAsset(Asset):
+    """An asset with its revision, and when that was recorded."""
+
+    revision: int
+    updated_at: datetime
+
+
+class AssetPage(BaseModel):
+    """Give `next` as `after` for the page that follows; None on the last one."""
+
+    items: tuple[RegisteredAsset, ...]
+    next: UUID | None
+
+
+class RecordedRevision(BaseModel):
+    """One revision: the asset as it was from then on, and who or what made it so."""
+
+    revision: int
+    recorded_at: datetime
+    asset: Asset
+    change: Change
+
+
+class History(BaseModel):
+    """The newest first; give `next` as `before` for the page that follows."""
+
+    items: tuple[RecordedRevision, ...]
+    next: int | None
+
+
+class RelatedAsset(BaseModel):
+    """A neighbour; `asset` is None where it is not in the register yet, or is another body's."""
+
+    type: str
+    direction: Literal["to", "from"]
+    asset_id: UUID
+    asset: RegisteredAsset | None
+
+
+class Retirement(BaseModel):
+    """Why a person retires an asset."""
+
+    reason: ShortText
+
+
+class Count(BaseModel):
+    """How many assets there are of one body, kind and status."""
+
+    body: Slug
+    kind: AssetKind
+    status: AssetStatus
+    assets: int
+
+
+class ParkedKey(BaseModel):
+    """A key whose records wait for a release."""
+
+    topic: str
+    key: str
+    reason: Reason
+    parked_at: datetime
+
+
+class DeadLetters(BaseModel):
+    """What waits, by reason and by body (`-` where the body is not known), and the keys parked, the longest first."""
+
+    by_reason: Mapping[Reason, int]
+    by_body: Mapping[str, Mapping[Reason, int]]
+    parked: tuple[ParkedKey, ...]
+
+
+class KeyToRelease(BaseModel):
+    """A parked key, as it stands on its topic."""
+
+    topic: str = FEED.name
+    key: str
+
+
+class Released(BaseModel):
+    """How many records went back to their topic."""
+
+    records: int
+
+
+class SignedByFeed(Guard):
+    """Lets a webhook pass only if it is signed with its feed's secret (NetBox, `X-Hook-Signature`)."""
+
+    def __init__(self, profile: Profile, secrets: Mapping[str, SecretStr]) -> None:
+        self._feeds = profile.feed_by_id
+        self._secrets = secrets
+
+    async def __call__(
+        self, feed: Slug, request: Request, x_hook_signature: Annotated[str | None, Header()] = None
+    ) -> tuple[Feed, bytes]:
+        content = await request.body()
+        secret = self._secrets.get(feed)
+        known = self._feeds.get(feed)
+        if known is None or secret is None or not signature_fits(content, secret.get_secret_value(), x_hook_signature):
+            raise ProblemError(ProblemType.SIGNATURE, "inventory.signature")
+        return known, content
+
+
+class Api:
+    """The routes, over what they need."""
+
+    def __init__(
+        self, sessions: Sessions, intake: Intake, profile: Profile, kafka: KafkaSettings, clock: Clock
+    ) -> None:
+        self._sessions = sessions
+        self._intake = intake
+        self._profile = profile
+        self._kafka = kafka
+        self._clock = clock
+        self._bodies = frozenset(profile.body_by_id)
+
+    def router(self, signed: SignedByFeed) -> APIRouter:
+        router = APIRouter(prefix="/v1", tags=["inventory"])
+        self._add_doors(router, signed)
+        router.get("/receipts/{receipt_id}")(self.receipt)
+        router.get("/assets")(self.assets)
+        router.get("/assets/{asset_id}")(self.asset)
+        router.get("/assets/{asset_id}/history")(self.history)
+        router.get("/assets/{asset_id}/relations")(self.relations)
+        router.post("/assets/{asset_id}/retire")(self.retire)
+        router.get("/summary")(self.summary)
+        router.get("/dead-letters")(self.dead_letters)
+        router.post("/dead-letters/release", status_code=202)(self.release)
+        return router
+
+    def _add_doors(self, router: APIRouter, signed: SignedByFeed) -> None:
+        async def webhook(
+            sent: tuple[Feed, bytes] = Depends(signed),
+            traceparent: Annotated[str | None, Header()] = None,
+        ) -> Accepted:
+            """A webhook as NetBox sends it."""
+            feed, content = sent
+            return await self._deliver("netbox", Sent(content, feed), traceparent)
+
+        router.post("/feeds/{feed}/netbox", status_code=202)(webhook)
+        router.post("/feeds/{feed}/netbox/objects", status_code=202)(self.netbox_objects)
+        router.post("/feeds/{feed}/items", status_code=202)(self.items)
+        router.post("/feeds/{feed}/ledger", status_code=202)(self.ledger)
+
+    async def items(
+        self, feed: Slug, request: Request, caller: Feeder, traceparent: Annotated[str | None, Header()] = None
+    ) -> Accepted:
+        """Items in the plain feed format: all of them or none."""
+        sent = Sent(await request.body(), self._feed(feed, caller))
+        return await self._deliver("items", sent, traceparent, caller)
+
+    async def netbox_objects(
+        self, feed: Slug, request: Request, caller: Feeder, traceparent: Annotated[str | None, Header()] = None
+    ) -> Accepted:
+        """Objects as NetBox's REST API lists them: all of them or none."""
+        sent = Sent(await request.body(), self._feed(feed, caller))
+        return await self._deliver("netbox/objects", sent, traceparent, caller)
+
+    async def ledger(
+        self,
+        feed: Slug,
+        body: Slug,
+        request: Request,
+        caller: Feeder,
+        version: Annotated[int | None, Query(ge=0, le=2**63 - 1)] = None,
+        traceparent: Annotated[str | None, Header()] = None,
+    ) -> Accepted:
+        """A ledger of one body as CSV, in UTF-8 or cp932: all rows or none. Without `version` the time counts, in microseconds."""
+        declared = self._feed(feed, caller)
+        if body not in declared.bodies or not caller.may_feed(feed, body):
+            raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_body", feed=feed)
+        numbered = time.time_ns() // 1000 if version is None else version
+        return await self._deliver("ledger", Sent(await request.body(), declared, body, numbered), traceparent, caller)
+
+    async def receipt(
+        self, receipt_id: str, feed: Slug, source_key: str, source_version: int, caller: Feeder
+    ) -> Outcome:
+        """What became of an accepted item; the query repeats the receipt's own fields."""
+        partition, _, offset = receipt_id.partition("-")
+        if not (partition.isdecimal() and offset.isdecimal()):
+            raise ProblemError(ProblemType.NOT_FOUND, "inventory.receipt_not_found")
+        if feed not in caller.feeds:
+            raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_feed", feed=feed)
+        async with self._sessions.session(caller.scope(self._bodies)) as session:
+            if await store.next_offset(session, GROUP, FEED.name, int(partition)) <= int(offset):
+                return Outcome(status="pending")
+            revision = await store.revision_by(session, Source(feed, source_key), source_version)
+        return Outcome(status="ignored" if revision is None else "applied", revision=revision)
+
+    async def assets(
+        self,
+        caller: Reader,
+        body: Slug | None = None,
+        kind: AssetKind | None = None,
+        status: AssetStatus | None = None,
+        name: Annotated[str | None, Query(max_length=100)] = None,
+        after: UUID | None = None,
+        limit: Limit = 100,
+    ) -> AssetPage:
+        """Assets by id; `name` finds a part of it."""
+        async with self._sessions.session(caller.scope(self._bodies)) as session:
+            rows = await store.assets(
+                session, after=after, limit=limit + 1, body=body, kind=kind, status=status, name=name
+            )
+        more = len(rows) > limit
+        return AssetPage(
+            items=tuple(_registered(row) for row in rows[:limit]), next=rows[limit - 1].asset_id if more else None
+        )
+
+    async def asset(self, asset_id: UUID, caller: Reader, response: Response) -> RegisteredAsset:
+        """One asset; `ETag` is what `If-Match` of a change asks for."""
+        async with self._sessions.session(caller.scope(self._bodies)) as session:
+            row = _there(await store.asset_of(session, asset_id))
+        response.headers["ETag"] = _etag(row)
+        return _registered(row)
+
+    async def history(
+        self, asset_id: UUID, caller: Reader, before: Annotated[int | None, Query(ge=1)] = None, limit: Limit = 100
+    ) -> History:
+        """Every revision, with who or what made it."""
+        async with self._sessions.session(caller.scope(self._bodies)) as session:
+            rows = await store.revisions_of(session, asset_id, before=before, limit=limit + 1)
+        if not rows:
+            _there(None)
+        return History(
+            items=tuple(_recorded(row) for row in rows[:limit]),
+            next=rows[limit - 1].revision if len(rows) > limit else None,
+        )
+
+    async def relations(self, asset_id: UUID, caller: Reader, limit: Limit = 100) -> tuple[RelatedAsset, ...]:
+        """The asset's neighbours, both ways; those that point at it only as far as they are the caller's to see."""
+        async with self._sessions.session(caller.scope(self._bodies)) as session:
+            row = _there(await store.asset_of(session, asset_id))
+            targets = [(relation["type"], UUID(relation["asset_id"])) for relation in row.relations or ()]
+            known = await store.named(session, (target for _, target in targets))
+            pointing = await store.related_to(session, asset_id, limit)
+        out = [_related(kind, "to", target, known.get(target)) for kind, target in targets]
+        into = [
+            _related(relation["type"], "from", other.asset_id, other)
+            for other in pointing
+            for relation in other.relations or ()
+            if relation["asset_id"] == str(asset_id)
+        ]
+        return (*out, *into)
+
+    async def retire(
+        self,
+        asset_id: UUID,
+        retirement: Retirement,
+        caller: Editor,
+        response: Response,
+        if_match: Annotated[str | None, Header()] = None,
+    ) -> RegisteredAsset:
+        """A person retires an asset; it stays in the register with its history."""
+        if if_match is None:
+            raise ProblemError(ProblemType.PRECONDITION_REQUIRED, "inventory.if_match_required")
+        async with self._sessions.session(caller.scope(self._bodies)) as session:
+            row = _there(await store.asset_of(session, asset_id))
+            connection = await store.driver_of(session)
+            await store.enter(connection, caller.scope(self._bodies), [row.state["network"]])
+            await session.refresh(row)
+            if if_match != _etag(row):
+                raise ProblemError(ProblemType.PRECONDITION_FAILED, "inventory.changed_meanwhile")
+            decision = retire(store.known_of(row), caller.subject, retirement.reason)
+            batch = store.Batch(self._clock())
+            scribe = Scribe(self._profile.municipality, batch.recorded_at)
+            batch.revisions.extend(scribe.write(revision) for revision in decision.revisions)
+            await store.write(connection, batch)
+            await session.refresh(row)
+        response.headers["ETag"] = _etag(row)
+        return _registered(row)
+
+    async def summary(self, caller: Reader) -> tuple[Count, ...]:
+        """Counts by body, kind and status."""
+        async with self._sessions.session(caller.scope(self._bodies)) as session:
+            rows = await store.counts(session)
+        return tuple(Count(body=body, kind=kind, status=status, assets=count) for body, kind, status, count in rows)
+
+    async def dead_letters(self, caller: Operator, limit: Limit = 100) -> DeadLetters:
+        """What waits to be released."""
+        letters = await parked_letters(self._kafka, consumer=GROUP)
+        by_body: dict[str, Counter[Reason]] = {}
+        for letter in letters:
+            by_body.setdefault(self._body_of(letter.key), Counter())[letter.letter.reason] += 1
+        async with self._sessions.session(()) as session:
+            parked = await store.parked_keys(session, limit)
+        return DeadLetters(
+            by_reason=Counter(letter.letter.reason for letter in letters),
+            by_body=by_body,
+            parked=tuple(
+                ParkedKey(topic=row.topic, key=row.key.decode(), reason=Reason(row.reason), parked_at=row.parked_at)
+                for row in parked
+                if caller.may_read(self._body_of(row.key))
+            ),
+        )
+
+    async def release(self, wanted: KeyToRelease, caller: Operator) -> Released:
+        """Send the records of a parked key back to their topic, in their order."""
+        async with self._sessions.session(()) as session:
+            row = await store.parked_key(session, wanted.topic, wanted.key.encode())
+        if row is None:
+            raise ProblemError(ProblemType.NOT_FOUND, "inventory.not_parked")
+        count = await release_key(
+            self._kafka,
+            GROUP,
+            wanted.topic,
+            wanted.key.encode(),
+            caller.subject,
+            municipality=self._profile.municipality,
+        )
+        return Released(records=count)
+
+    def _body_of(self, key: bytes | None) -> str:
+        try:
+            body = parse_key(key or b"").body
+        except ValueError:
+            return "-"
+        return body if body in self._bodies else "-"
+
+    def _feed(self, feed: str, caller: Identity) -> Feed:
+        known = self._profile.feed_by_id.get(feed)
+        if known is None or feed not in caller.feeds:
+            raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_feed", feed=feed)
+        return known
+
+    async def _deliver(
+        self, door: str, sent: Sent, traceparent: str | None, caller: Identity | None = None
+    ) -> Accepted:
+        """`caller` None: a signature stands for the feed and all its bodies."""
+        try:
+            delivery = DOORS[door](sent)
+        except UnreadableError as error:
+            raise _unreadable(error) from None
+        self._check_bodies(delivery, sent.feed, caller)
+        receipts = await self._intake.accept(delivery.items, traceparent)
+        return Accepted(receipts=tuple(receipts), passed_over=delivery.passed_over)
+
+    def _check_bodies(self, delivery: Delivery, feed: Feed, caller: Identity | None) -> None:
+        strangers = [
+            FieldError(f"/items/{position}/body", "inventory.not_your_body", feed=feed.id)
+            for position, item in enumerate(delivery.items)
+            if not _may_speak(item, feed, caller)
+        ]
+        if strangers:
+            raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_body", feed=feed.id, errors=strangers)
+
+
+def _may_speak(item: FeedItem, feed: Feed, caller: Identity | None) -> bool:
+    return item.body in feed.bodies and (caller is None or caller.may_feed(feed.id, item.body))
+
+
+def _unreadable(error: UnreadableError) -> ProblemError:
+    errors = [FieldError(fault.field, fault.key, **fault.args) for fault in error.faults]
+    status = 400 if error.malformed else None
+    return ProblemError(ProblemType.INVALID, "problems.invalid", status=status, errors=errors, count=len(error.faults))
+
+
+def _there(row: store.AssetRow | None) -> store.AssetRow:
+    if row is None:
+        raise ProblemError(ProblemType.NOT_FOUND, "inventory.not_found")
+    return row
+
+
+def _etag(row: store.AssetRow) -> str:
+    return f'"{row.revision}"'
+
+
+def _registered(row: store.AssetRow) -> RegisteredAsset:
+    return RegisteredAsset.model_validate({**row.state, "revision": row.revision, "updated_at": row.updated_at})
+
+
+def _recorded(row: store.RevisionRow) -> RecordedRevision:
+    content: dict[str, Any] = {"revision": row.revision, "recorded_at": row.recorded_at}
+    return RecordedRevision.model_validate({**content, "asset": row.state, "change": row.change})
+
+
+def _related(kind: str, direction: Literal["to", "from"], asset_id: UUID, row: store.AssetRow | None) -> RelatedAsset:
+    return RelatedAsset(type=kind, direction=direction, asset_id=asset_id, asset=_registered(row) if row else None)
+
+
+def create_app(
+    verifier: TokenVerifier, api: Api, profile: Profile, secrets: Mapping[str, SecretStr], metrics: Metrics
+) -> FastAPI:
+    """The service's application, without its health routes; does no I/O."""
+    app = secured_app("Daicho inventory", verifier, version=VERSION, metrics=metrics, max_body_bytes=MAX_LEDGER_BYTES)
+    app.include_router(api.router(SignedByFeed(profile, secrets)))
+    return app

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts the rooms of the service: `python -m services.inventory.main [api] [worker] [relay]`, or `migrate`.
+
+With no room named, the first three run in one process. Every process answers under `/health`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Coroutine
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import httpx
+
+from libs.bus import OffsetConsumer, OutboxRelay, Subscription
+from libs.contracts import Profile
+from libs.contracts.topics import FEED
+from libs.observability import Metrics, Probe, configure_logging
+from libs.observability.health import Health
+from libs.persistence import OutboxProbe, Pool, PostgresProbe, Sessions, create_pool, upgrade
+from libs.rooms import run_rooms, run_until_signal
+from libs.security import RemoteKeys, TokenVerifier, serving
+from libs.security import create_app as secured_app
+from services.inventory.api import VERSION, Api, create_app
+from services.inventory.intake import Intake
+from services.inventory.settings import MigrationSettings, Settings
+from services.inventory.worker import GROUP, FeedWriter
+
+ROOMS: Final = ("api", "worker", "relay")
+MIGRATE: Final = "migrate"
+SERVICE: Final = "inventory"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Service:
+    """What the rooms share, opened as a room asks for it."""
+
+    def __init__(self, settings: Settings, stack: AsyncExitStack) -> None:
+        self._settings = settings
+        self._stack = stack
+        self._profile: Profile = settings.read_profile()
+        self._metrics = Metrics()
+        self._probes: list[Probe] = []
+
+    async def run(self, rooms: Collection[str]) -> None:
+        """Run the rooms until cancelled, or until one of them fails."""
+        pool = await create_pool(self._settings.postgres)
+        self._stack.push_async_callback(pool.close)
+        self._probes.append(PostgresProbe(pool))
+        work: list[Coroutine[Any, Any, None]] = []
+        if "worker" in rooms:
+            work.append(self._worker(pool))
+        if "relay" in rooms:
+            work.append(self._relay(pool))
+        await self._serve(with_api="api" in rooms)
+        await run_rooms(work)
+
+    def _worker(self, pool: Pool) -> Coroutine[Any, Any, None]:
+        writer = FeedWriter(self._profile, utc_now, self._metrics)
+        worker = OffsetConsumer(self._subscription(GROUP, FEED.name), pool, writer.apply)
+        self._probes.append(worker)
+        return worker.run()
+
+    def _relay(self, pool: Pool) -> Coroutine[Any, Any, None]:
+        relay = OutboxRelay(pool, self._settings.kafka, f"{SERVICE}-relay", self._metrics)
+        self._probes += [relay, OutboxProbe(pool, self._metrics)]
+        return relay.run()
+
+    def _subscription(self, group: str, topic: str) -> Subscription:
+        return Subscription(
+            settings=self._settings.kafka,
+            group=group,
+            topic=topic,
+            service=SERVICE,
+            municipality=self._profile.municipality,
+            instance=self._settings.member,
+            metrics=self._metrics,
+            caps=self._settings.caps,
+        )
+
+    async def _serve(self, *, with_api: bool) -> None:
+        client = await self._stack.enter_async_context(httpx.AsyncClient())
+        verifier = TokenVerifier(self._settings.oidc, RemoteKeys(self._settings.oidc, client), utc_now)
+        if with_api:
+            app = create_app(verifier, await self._api(), self._profile, self._settings.feed_secrets, self._metrics)
+        else:
+            app = secured_app(f"Daicho {SERVICE}", verifier, version=VERSION, metrics=self._metrics)
+        app.include_router(Health(self._probes, self._metrics).router())
+        await self._stack.enter_async_context(serving(app, self._settings.http))
+
+    async def _api(self) -> Api:
+        sessions = Sessions(self._settings.postgres)
+        self._stack.push_async_callback(sessions.close)
+        intake = Intake(self._settings.kafka, self._profile, utc_now)
+        await intake.start()
+        self._stack.push_async_callback(intake.stop)
+        self._probes.append(intake)
+        return Api(sessions, intake, self._profile, self._settings.kafka, utc_now)
+
+
+async def run(rooms: Collection[str]) -> None:
+    if MIGRATE in rooms:
+        settings = MigrationSettings()
+        await upgrade(f"services.{SERVICE}", settings.postgres.dsn.get_secret_value())
+        return
+    async with AsyncExitStack() as stack:
+        await Service(Settings(), stack).run(rooms or ROOMS)
+
+
+def main() -> int:
+    rooms = sys.argv[1:]
+    if unknown := set(rooms) - {*ROOMS, MIGRATE}:
+        sys.stderr.write(f"{', '.join(sorted(unknown))}: give one or more of {', '.join((*ROOMS, MIGRATE))}\n")
+        return 2
+    configure_logging(SERVICE)
+    return run_until_signal(run(rooms))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
