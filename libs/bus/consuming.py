@@ -45,8 +45,9 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
 
 async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> list[int]:
     """The partitions of a topic; raises UnknownTopicOrPartitionError where there is none."""
-    await consumer.topics()
-    partitions = consumer.partitions_for_topic(topic)
+    # `topics()` asks the broker but keeps nothing, and `partitions_for_topic` knows only what is kept
+    cluster = await consumer._client.fetch_all_metadata()
+    partitions = cluster.partitions_for_topic(topic)
     if not partitions:
         raise UnknownTopicOrPartitionError(topic)
     return sorted(partitions)
