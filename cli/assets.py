@@ -3,28 +3,94 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console, Group
 from rich.table import Table
 
 from cli.api import Api
-from cli.command import DATA, Client, Data, command
+from cli.command import DATA, Client, Data, command, group
 from cli.errors import MISUSED, CliError
 from cli.identity import SECURITY_OFFICE
 from cli.language import pick, say
 from cli.profile import read_profile
-from cli.rows import explained
+from cli.rows import NOTHING, explained
 from cli.running import Running, load
 from libs.contracts import Basis, Dimension, Duty, Explanation, asset_id
+from libs.contracts import Feed as DeclaredFeed
 
 Asset = Annotated[str, typer.Argument(help=say("cli.help.asset"), metavar="ASSET")]
 OfFeed = Annotated[str | None, typer.Option("--feed", help=say("cli.help.of_feed"), show_default=False)]
+OfBody = Annotated[str | None, typer.Option("--body", help=say("cli.help.body"), show_default=False)]
+Kind = Annotated[str | None, typer.Option("--kind", help=say("cli.help.kind"), show_default=False)]
+Name = Annotated[str | None, typer.Option("--name", help=say("cli.help.name"), show_default=False)]
+Limit = Annotated[int, typer.Option("--limit", help=say("cli.help.limit"), min=1)]
+Feed = Annotated[str, typer.Argument(help=say("cli.help.feed_id"), metavar="FEED")]
+File = Annotated[Path, typer.Argument(help=say("cli.help.file"), metavar="FILE", dir_okay=False)]
+
+MOST_A_PAGE: Final = 500
+_DOORS: Final = {
+    "plain": ("items", "application/json"),
+    "netbox": ("netbox/objects", "application/json"),
+    "csv": ("ledger", "text/csv"),
+}
+"""The door and the content of a feed's format."""
 
 
 def add_to(app: typer.Typer) -> None:
+    assets, feed = group("assets"), group("feed")
+    command(assets, "list", "cli.help.assets_list")(list_)
+    command(assets, "show", "cli.help.assets_show")(show)
+    command(feed, "post", "cli.help.feed_post")(post)
+    app.add_typer(assets, name="assets")
+    app.add_typer(feed, name="feed")
     command(app, "explain")(explain)
+
+
+def list_(
+    data: Data = DATA,
+    body: OfBody = None,
+    kind: Kind = None,
+    name: Name = None,
+    limit: Limit = 100,
+    client: Client = None,
+) -> None:
+    table = Table(expand=True)
+    for column in ("asset", "kind", "section", "zone", "state", "id"):
+        table.add_column(say(f"cli.column.{column}"), overflow="fold")
+    with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
+        for asset in islice(_pages(api, body=body, kind=kind, name=name, limit=min(limit, MOST_A_PAGE)), limit):
+            state = say(f"cli.asset.{asset['status']}")
+            table.add_row(asset["name"], *_described(asset), state, asset["asset_id"])
+    table.caption = say("cli.assets_count", count=table.row_count)
+    Console().print(table)
+
+
+def show(asset: Asset, feed: OfFeed = None, data: Data = DATA, client: Client = None) -> None:
+    running = load(data)
+    place = f"/v1/assets/{id_of(running, asset, feed)}"
+    with Api(running, "inventory", client or SECURITY_OFFICE) as api:
+        found, relations, history = api.get(place), api.get(f"{place}/relations"), api.get(f"{place}/history")
+    Console().print(Group(_facts(found), _relations(relations), _history(history["items"])))
+
+
+def post(feed: Feed, file: File, data: Data = DATA, body: OfBody = None, client: Client = None) -> None:
+    running = load(data)
+    declared = _feed(running, feed)
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise CliError("cli.unreadable", code=MISUSED, file=file, detail=error.strerror) from error
+    if declared.format == "csv" and body is None:
+        raise CliError("cli.body_needed", code=MISUSED, feed=feed)
+    door, content_type = _DOORS[declared.format]
+    with Api(running, "inventory", client or f"feed-{feed}") as api:
+        accepted = api.post(f"/v1/feeds/{feed}/{door}", content, {"Content-Type": content_type}, body=body)
+    typer.echo(say("cli.accepted", count=len(accepted["receipts"])))
 
 
 def explain(asset: Asset, feed: OfFeed = None, data: Data = DATA, client: Client = None) -> None:
@@ -39,10 +105,61 @@ def id_of(running: Running, asset: str, feed: str | None) -> str:
     """The id of an asset, told by itself or as the key under which a feed knows it."""
     if feed is None:
         return asset
-    profile = read_profile(running.profile)
-    if feed not in profile.feed_by_id:
-        raise CliError("cli.unknown_feed", code=MISUSED, feed=feed, known=", ".join(profile.feed_by_id))
-    return asset_id(profile.municipality, feed, asset)
+    return asset_id(read_profile(running.profile).municipality, _feed(running, feed).id, asset)
+
+
+def _feed(running: Running, feed: str) -> DeclaredFeed:
+    known = read_profile(running.profile).feed_by_id
+    if feed not in known:
+        raise CliError("cli.unknown_feed", code=MISUSED, feed=feed, known=", ".join(known))
+    return known[feed]
+
+
+def _pages(api: Api, **query: object) -> Iterator[dict[str, Any]]:
+    after = None
+    while True:
+        page = api.get("/v1/assets", after=after, **query)
+        yield from page["items"]
+        after = page["next"]
+        if after is None:
+            return
+
+
+def _described(asset: dict[str, Any]) -> tuple[str, str, str]:
+    zone = say(f"cli.zone.{asset['zone']}") if asset["zone"] else NOTHING
+    return say(f"cli.kind.{asset['kind']}"), asset["section"] or NOTHING, zone
+
+
+def _facts(found: dict[str, Any]) -> Table:
+    table = Table(box=None, show_header=False)
+    for name, value in zip(("kind", "section", "zone"), _described(found), strict=True):
+        table.add_row(say(f"cli.column.{name}"), value)
+    for name, value in sorted(found["facts"].items()):
+        table.add_row(name, ", ".join(value) if isinstance(value, list) else str(value))
+    table.title = f"{found['name']}  {found['asset_id']}"
+    return table
+
+
+def _relations(relations: list[dict[str, Any]]) -> Table:
+    table = Table(expand=True)
+    for name in ("relation", "asset", "id"):
+        table.add_column(say(f"cli.column.{name}"), overflow="fold")
+    for one in relations:
+        kind = say(f"cli.relation.{one['type']}")
+        arrow = f"{kind} →" if one["direction"] == "to" else f"← {kind}"
+        table.add_row(arrow, one["asset"]["name"] if one["asset"] else NOTHING, one["asset_id"])
+    return table
+
+
+def _history(revisions: list[dict[str, Any]]) -> Table:
+    table = Table(expand=True)
+    for name in ("revision", "time", "asset", "source"):
+        table.add_column(say(f"cli.column.{name}"), overflow="fold")
+    for one in revisions:
+        change = one["change"]
+        source = f"{change['feed']} {change['source_key']}" if change["feed"] else change["actor"] or NOTHING
+        table.add_row(str(one["revision"]), one["recorded_at"], one["asset"]["name"], source)
+    return table
 
 
 def _head(found: dict[str, str]) -> Table:

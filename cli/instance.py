@@ -37,6 +37,8 @@ from libs.persistence import owner_of, provision
 READY_WITHIN: Final = 60.0
 MIGRATED_WITHIN: Final = 120.0
 _PORTS: Final = "service-ports.json"
+_DOORS: Final = "inventory"
+"""The service that feeds call."""
 
 
 class Instance:
@@ -171,7 +173,7 @@ class Instance:
     def _settings(self, process: Process) -> dict[str, str]:
         """The settings of a service process, as environment variables; secrets go no other way."""
         username, password = self.stack.kafka_account(process.service)
-        return {
+        settings = {
             "DAICHO_PROFILE": str(self.profile_file),
             "DAICHO_KAFKA__BOOTSTRAP": self.stack.kafka_bootstrap,
             "DAICHO_KAFKA__USERNAME": username,
@@ -180,8 +182,10 @@ class Instance:
             "DAICHO_OIDC__ISSUER": self._url(ISSUER),
             "DAICHO_HTTP__HOST": LOOPBACK,
             "DAICHO_HTTP__PORT": str(self._ports.numbers[process.name]),
-            "DAICHO_FEED_SECRETS": json.dumps(self.feed_secrets),
         }
+        if process.service == _DOORS:
+            settings["DAICHO_FEED_SECRETS"] = json.dumps(self.feed_secrets)
+        return settings
 
     def _apply_topics(self) -> None:
         username, password = self.stack.kafka_account("admin")

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 from unittest.mock import MagicMock
 
 from libs.contracts import Problem
@@ -25,9 +26,8 @@ _FASTAPI_ERRORS: Final = ("HTTPValidationError", "ValidationError")
 
 def document(service: str) -> dict[str, Any]:
     """The OpenAPI 3.1 document of one service. Every refusal is a problem document (RFC 9457), whatever its status."""
-    create_app = import_module(f"services.{service}.api").create_app
-    # create_app does no I/O: what it is given is asked for something only when a request comes
-    app = create_app(*(MagicMock() for _ in inspect.signature(create_app).parameters))
+    module = import_module(f"services.{service}.api")
+    app = _with_stand_ins(module.create_app, module.__name__)
     app.include_router(Health([], Metrics()).router())
     described: dict[str, Any] = app.openapi()
     schemas = described["components"]["schemas"]
@@ -43,6 +43,18 @@ def document(service: str) -> dict[str, Any]:
                 "content": {"application/problem+json": {"schema": {"$ref": _PROBLEM}}},
             }
     return described
+
+
+def _with_stand_ins(make: Callable[..., Any], module: str) -> Any:
+    """What `make` makes with a stand-in for each thing it needs, for neither an app nor its routes do I/O when they are made.
+
+    Only what the module of the routes itself defines is made for real.
+    """
+    hints = get_type_hints(make.__init__ if isinstance(make, type) else make)
+    needed = [hints[name] for name in inspect.signature(make).parameters]
+    return make(
+        *(_with_stand_ins(one, module) if getattr(one, "__module__", "") == module else MagicMock() for one in needed)
+    )
 
 
 def documents() -> dict[str, str]:
