@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from cli import admin, assets, deadletters, identity, lifecycle, tail
 from cli.command import group
+from cli.demo import run as demo
 
 app = group("daicho")
-for part in (lifecycle, identity, tail, assets, deadletters, admin):
+for part in (lifecycle, identity, tail, assets, deadletters, admin, demo):
     part.add_to(app)
 
 if __name__ == "__main__":

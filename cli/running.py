@@ -55,6 +55,12 @@ class Running:
 
         return IssuerFolder(self.issuer_folder).client(client).secret.get_secret_value()
 
+    def feed_secret(self, feed: str) -> str:
+        """What the webhooks of a feed are signed with."""
+        from libs.devstack import load as load_stack
+
+        return load_stack(self.data).secret(f"feed/{feed}")
+
     def remember(self) -> None:
         """Write `instance.json`."""
         known = asdict(self) | {"data": str(self.data), "profile": str(self.profile)}
