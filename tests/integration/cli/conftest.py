@@ -26,6 +26,7 @@ def daicho(instance: Instance) -> Callable[..., Result]:
     """Run a command of `daicho` on the instance, in Japanese."""
 
     def run(*arguments: str) -> Result:
-        return CliRunner().invoke(app, [*arguments, "--data", str(instance.data), "--lang", "ja"], terminal_width=160)
+        # wide enough that no cell is folded
+        return CliRunner(env={"COLUMNS": "240"}).invoke(app, [*arguments, "--data", str(instance.data), "--lang", "ja"])
 
     return run

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`daicho up` to `daicho down` as a person types it, and what becomes of an instance whose parts are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jsonschema
+import psutil
+import pytest
+
+from cli.instance import Instance
+from cli.layout import APART
+from cli.running import load
+
+ROOT = Path(__file__).parents[3]
+DAICHO = [sys.executable, "-m", "cli.main"]
+PROFILE = ROOT / "samples" / "city" / "profile.yaml"
+
+
+class Shell:
+    """Runs commands on one data folder, in English, wide enough that no cell is folded."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+
+    def __call__(self, *arguments: str, timeout: float = 90, code: int = 0) -> str:
+        done = subprocess.run(
+            [*DAICHO, *arguments, "--data", str(self.data)],
+            cwd=ROOT,
+            env=os.environ | {"LANG": "en_GB.UTF-8", "LC_ALL": "", "COLUMNS": "240"},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr + done.stdout
+        assert "Traceback" not in done.stderr
+        return done.stderr if code else done.stdout
+
+    def processes(self) -> list[int]:
+        """Every process whose command line or folder is of this data folder."""
+        mine = str(self.data)
+        return [one.pid for one in psutil.process_iter(["cmdline"]) if mine in " ".join(one.info["cmdline"] or ())]
+
+
+@pytest.fixture(scope="module")
+def daicho(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    shell = Shell(tmp_path_factory.mktemp("up"))
+    shell("up")
+    yield shell
+    shell("down")
+    assert shell.processes() == []
+    assert not (shell.data / "instance.json").exists()
+
+
+def awaited(condition: Callable[[], bool], seconds: float = 30) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
+def test_the_first_five_minutes(daicho: Shell):
+    assert "ended" not in daicho("status")
+
+    assert daicho("feed", "post", "cmdb", "examples/first-assets.json") == "3 items accepted.\n"
+    told = daicho("tail", "obligations", "--body", "waterworks", "--once", "3")
+    assert "料金システム用サーバ" in told
+    assert "+ " in told
+
+    listed = daicho("assets", "list", "--body", "waterworks")
+    assert "3 assets" in listed
+    assert "active" in listed
+    shown = daicho("assets", "show", "--feed", "cmdb", "SYS-1")
+    assert "runs on →" in shown
+    assert "cmdb SYS-1" in shown
+
+    assert awaited(lambda: "inherited" in daicho("explain", "--feed", "cmdb", "SRV-1"))
+    before = daicho("explain", "--feed", "cmdb", "SRV-1")
+    assert daicho("feed", "post", "cmdb", "examples/first-retirement.json")
+    assert "- " in daicho("tail", "obligations", "--body", "waterworks", "--once", "6")
+    assert awaited(lambda: daicho("explain", "--feed", "cmdb", "SRV-1") != before)
+    assert "inherited" not in daicho("explain", "--feed", "cmdb", "SRV-1")
+
+
+def test_every_event_fits_its_published_schema(daicho: Shell):
+    daicho("tail", "assets", "--body", "waterworks", "--once", "1")
+    code = """
+import asyncio, json, sys
+from pathlib import Path
+from aiokafka import AIOKafkaConsumer
+from cli.kafka import account
+async def main():
+    topics = ("daicho.feed.v1", "daicho.assets.v1", "daicho.classifications.v1", "daicho.obligations.v1", "daicho.control.v1")
+    settings = account(Path(sys.argv[1]), "admin").client()
+    consumer = AIOKafkaConsumer(*topics, **settings, auto_offset_reset="earliest", isolation_level="read_committed")
+    await consumer.start()
+    batches = await consumer.getmany(timeout_ms=3000)
+    seen = set()
+    while len(seen) < len(topics):
+        for partition, records in batches.items():
+            seen.add(partition.topic)
+            for record in records:
+                print(record.value.decode())
+        batches = await consumer.getmany(timeout_ms=1000)
+    await consumer.stop()
+asyncio.run(main())
+"""
+    lines = subprocess.run(
+        [sys.executable, "-c", code, str(daicho.data)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    ).stdout.splitlines()
+    checked = set()
+    for line in lines:
+        event = json.loads(line)
+        schema = json.loads((ROOT / "schemas" / "events" / f"{event['type']}.json").read_text(encoding="utf-8"))
+        jsonschema.Draft202012Validator(schema).validate(event)
+        checked.add(event["type"])
+    assert len(checked) == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["explain", "00000000-0000-0000-0000-000000000000"], 1, ""),
+        (["explain", "no-uuid"], 2, "asset_id"),
+        (["explain", "--feed", "nobody", "SRV-1"], 2, "The feed nobody is not declared"),
+        (["assets", "list", "--kind", "castle"], 2, "kind"),
+        (["feed", "post", "cmdb", "none.json"], 2, "none.json cannot be read"),
+        (["feed", "post", "ledger", "examples/first-assets.json"], 2, "name it with --body"),
+        (["feed", "post", "cmdb", "README.md"], 2, ""),
+        (["feed", "post", "cmdb", "examples/first-assets.json", "--as", "body-fire"], 1, ""),
+    ],
+)
+def test_what_a_service_refuses_is_told_in_a_sentence(daicho: Shell, arguments, code, sentence):
+    said = daicho(*arguments, code=code)
+    assert sentence in said
+    assert said.strip()
+
+
+def test_a_body_sees_its_own_assets_only(daicho: Shell):
+    assert "0 assets" in daicho("assets", "list", "--as", "body-fire")
+    daicho("explain", "--feed", "cmdb", "SRV-1", "--as", "body-fire", code=1)
+
+
+def test_a_killed_service_is_started_again(daicho: Shell):
+    before = load(daicho.data).processes["classification"]
+    before.find().kill()
+    assert awaited(lambda: load(daicho.data).processes["classification"] != before)
+    assert awaited(
+        lambda: (
+            subprocess.run(
+                [*DAICHO, "status", "--data", str(daicho.data)], cwd=ROOT, check=False, capture_output=True
+            ).returncode
+            == 0
+        )
+    )
+
+
+def test_each_room_can_be_killed_and_started_alone(tmp_path: Path):
+    rooms = tuple(process for process in APART if process.service == "inventory")
+    with Instance(tmp_path, profile=PROFILE, layout=rooms) as instance:
+        assert set(instance.addresses) == {process.name for process in rooms} | {"inventory", "issuer"}
+        instance.kill("inventory-relay")
+        assert list(instance.ended()) == ["inventory-relay"]
+        instance.start("inventory-relay")
+        assert list(instance.ended()) == []
+    assert Shell(tmp_path).processes() == []
+
+
+def test_a_killed_supervisor_leaves_no_process(daicho: Shell):
+    """The last one: the fixture then sees that `down` clears away the rest."""
+    load(daicho.data).supervisor.find().kill()
+    assert awaited(lambda: daicho.processes() == [])
+    assert "No instance is running" in daicho("status", code=1)
