@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -11,16 +13,17 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console, Group
 from rich.table import Table
+from rich.text import Text
 
 from cli.api import Api
 from cli.command import DATA, Client, Data, command, group
 from cli.errors import MISUSED, CliError
 from cli.identity import SECURITY_OFFICE
 from cli.language import pick, say
-from cli.profile import read_profile
-from cli.rows import NOTHING, explained
+from cli.profile import names_of, read_profile
+from cli.rows import NOTHING, Names, explained, local, source_of
 from cli.running import Running, load
-from libs.contracts import Basis, Dimension, Duty, Explanation, asset_id
+from libs.contracts import Basis, Change, Dimension, Duty, Explanation, asset_id
 from libs.contracts import Feed as DeclaredFeed
 
 Asset = Annotated[str, typer.Argument(help=say("cli.help.asset"), metavar="ASSET")]
@@ -75,7 +78,9 @@ def show(asset: Asset, feed: OfFeed = None, data: Data = DATA, client: Client = 
     place = f"/v1/assets/{id_of(running, asset, feed)}"
     with Api(running, "inventory", client or SECURITY_OFFICE) as api:
         found, relations, history = api.get(place), api.get(f"{place}/relations"), api.get(f"{place}/history")
-    Console().print(Group(_facts(found), _relations(relations), _history(history["items"])))
+    body = names_of(read_profile(running.profile)).body(found["body"])
+    head = _line(found["name"], body, *_described(found), found["asset_id"])
+    Console().print(Group(head, _facts(found), _relations(relations), _history(history["items"])))
 
 
 def post(feed: Feed, file: File, data: Data = DATA, body: OfBody = None, client: Client = None) -> None:
@@ -95,10 +100,19 @@ def post(feed: Feed, file: File, data: Data = DATA, body: OfBody = None, client:
 
 def explain(asset: Asset, feed: OfFeed = None, data: Data = DATA, client: Client = None) -> None:
     running = load(data)
-    place = f"/v1/classifications/{id_of(running, asset, feed)}"
+    names = names_of(read_profile(running.profile))
     with Api(running, "classification", client or SECURITY_OFFICE) as api:
-        found, duties = api.get(place), [Duty.model_validate(one) for one in api.get(f"{place}/obligations")]
-    Console().print(Group(_head(found), _levels(found), _duties(duties)))
+        place = f"/v1/classifications/{id_of(running, asset, feed)}"
+        found, answer = api.get(place), api.get(f"{place}/obligations")
+        explanations = {one: Explanation.model_validate(found["explanations"][one]) for one in Dimension}
+        origins = {one.inherited_from.asset_id for one in explanations.values() if one.inherited_from}
+        for origin in filter(None, origins):
+            # it may have been retired meanwhile: its id then has to do
+            with suppress(CliError):
+                names.assets[origin] = api.get(f"/v1/classifications/{origin}")["name"]
+    duties = [Duty.model_validate(one) for one in answer]
+    head = _line(found["name"], names.body(found["body"]), *_described(found), found["asset_id"])
+    Console().print(Group(head, _levels(explanations, names), _duties(duties)))
 
 
 def id_of(running: Running, asset: str, feed: str | None) -> str:
@@ -130,13 +144,14 @@ def _described(asset: dict[str, Any]) -> tuple[str, str, str]:
     return say(f"cli.kind.{asset['kind']}"), asset["section"] or NOTHING, zone
 
 
+def _line(*parts: str) -> Text:
+    return Text("  ".join(part for part in parts if part != NOTHING))
+
+
 def _facts(found: dict[str, Any]) -> Table:
     table = Table(box=None, show_header=False)
-    for name, value in zip(("kind", "section", "zone"), _described(found), strict=True):
-        table.add_row(say(f"cli.column.{name}"), value)
     for name, value in sorted(found["facts"].items()):
         table.add_row(name, ", ".join(value) if isinstance(value, list) else str(value))
-    table.title = f"{found['name']}  {found['asset_id']}"
     return table
 
 
@@ -156,25 +171,17 @@ def _history(revisions: list[dict[str, Any]]) -> Table:
     for name in ("revision", "time", "asset", "source"):
         table.add_column(say(f"cli.column.{name}"), overflow="fold")
     for one in revisions:
-        change = one["change"]
-        source = f"{change['feed']} {change['source_key']}" if change["feed"] else change["actor"] or NOTHING
-        table.add_row(str(one["revision"]), one["recorded_at"], one["asset"]["name"], source)
+        time, source = datetime.fromisoformat(one["recorded_at"]), source_of(Change.model_validate(one["change"]))
+        table.add_row(str(one["revision"]), local(time), one["asset"]["name"], source)
     return table
 
 
-def _head(found: dict[str, str]) -> Table:
-    table = Table(box=None, show_header=False)
-    table.add_row(found["name"], found["body"], found["kind"], found["zone"] or "", found["asset_id"])
-    return table
-
-
-def _levels(found: dict[str, dict[str, object]]) -> Table:
+def _levels(explanations: dict[Dimension, Explanation], names: Names) -> Table:
     table = Table(expand=True)
     for name in ("dimension", "level", "why"):
         table.add_column(say(f"cli.column.{name}"), overflow="fold")
-    for dimension in Dimension:
-        explanation = Explanation.model_validate(found["explanations"][dimension])
-        table.add_row(say(f"cli.dimension.{dimension}"), explanation.level, explained(explanation))
+    for dimension, explanation in explanations.items():
+        table.add_row(say(f"cli.dimension.{dimension}"), explanation.level, explained(explanation, names))
     return table
 
 

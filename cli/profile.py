@@ -9,6 +9,8 @@ import yaml
 from pydantic import ValidationError
 
 from cli.errors import MISUSED, CliError
+from cli.language import pick
+from cli.rows import Names
 from libs.contracts import Profile
 
 
@@ -24,6 +26,11 @@ def read_profile(file: Path) -> Profile:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"])) or "-"
         raise CliError("cli.profile_invalid", code=MISUSED, file=file, field=place, detail=first["msg"]) from error
+
+
+def names_of(profile: Profile) -> Names:
+    """What the profile calls its bodies, in the person's language."""
+    return Names({body.id: pick(body.name) for body in profile.bodies})
 
 
 def one_line(error: object) -> str:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -14,6 +14,7 @@ from cli.language import pick, say
 from libs.contracts import (
     Asset,
     AssetChanged,
+    Change,
     ClassificationChanged,
     Dimension,
     Duty,
@@ -38,22 +39,48 @@ class Row:
     what: Text
 
 
+@dataclass(frozen=True)
+class Names:
+    """What bodies, and the assets seen so far, are called; what is not known is shown by its id."""
+
+    bodies: Mapping[str, str] = field(default_factory=dict)
+    assets: dict[str, str] = field(default_factory=dict)
+
+    def body(self, known: str) -> str:
+        return self.bodies.get(known, known)
+
+    def asset(self, known: str | None) -> str:
+        return NOTHING if known is None else self.assets.get(known, known)
+
+
 @dataclass
 class Teller:
     """Tells events of one stream in order; obligation events carry the new levels only, so it remembers the last of each asset."""
 
+    names: Names = field(default_factory=Names)
     _levels: dict[str, str] = field(default_factory=dict)
 
     def row(self, event: AssetChanged | ClassificationChanged | ObligationsChanged) -> Row:
         if isinstance(event, AssetChanged):
             return _asset_row(event)
+        self.names.assets[event.subject] = event.data.asset.name
         if isinstance(event, ClassificationChanged):
-            change = event.data
-            levels = _step(levels_of(change.before), levels_of(change.after))
-            return Row(event.time, change.asset.name, levels, _reasons(event))
+            levels = _step(levels_of(event.data.before), levels_of(event.data.after))
+            return Row(event.time, event.data.asset.name, levels, self._reasons(event))
         before = self._levels.get(event.subject, NOTHING)
         after = self._levels[event.subject] = levels_of(event.data.levels)
         return Row(event.time, event.data.asset.name, _step(before, after), _duties(event))
+
+    def _reasons(self, event: ClassificationChanged) -> Text:
+        """Of each dimension whose level changed."""
+        before, after = event.data.before, event.data.after
+        lines = (
+            f"{say(f'cli.dimension.{dimension}')} {explanation.level}: {explained(explanation, self.names)}"
+            for dimension in Dimension
+            if after and (before is None or getattr(before, dimension) != getattr(after, dimension))
+            if (explanation := event.data.explanations.get(dimension))
+        )
+        return Text("\n".join(lines))
 
 
 def levels_of(levels: Levels | None) -> str:
@@ -61,43 +88,43 @@ def levels_of(levels: Levels | None) -> str:
     return "/".join(getattr(levels, dimension) for dimension in Dimension) if levels else NOTHING
 
 
-def explained(explanation: Explanation) -> str:
+def explained(explanation: Explanation, names: Names) -> str:
     """Why a level is what it is, in a few words."""
     said = say(f"cli.origin.{explanation.origin}")
     if explanation.text:
-        said += f" {pick(explanation.text)}"
+        said += say("cli.because", text=pick(explanation.text))
     if origin := explanation.inherited_from:
         relation = say(f"cli.relation.{origin.relation}")
-        said += say("cli.inherited_from", body=origin.body, asset=origin.asset_id or NOTHING, relation=relation)
+        body, asset = names.body(origin.body), names.asset(origin.asset_id)
+        said += say("cli.inherited_from", body=body, asset=asset, relation=relation)
     return said
 
 
+def local(time: datetime) -> str:
+    """A moment in the person's own time."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def source_of(change: Change) -> str:
+    """The feed and its key, or the person, that a change came from."""
+    return f"{change.feed} {change.source_key}" if change.feed else change.actor or NOTHING
+
+
 def _asset_row(event: AssetChanged) -> Row:
-    asset, change = event.data.after, event.data.change
-    source = f"{change.feed} {change.source_key}" if change.feed else change.actor or NOTHING
-    what = say(f"cli.status.{asset.status}", revision=event.revision, source=source)
+    asset = event.data.after
+    what = say(f"cli.status.{asset.status}", revision=event.revision, source=source_of(event.data.change))
     declared = _step(*(_declared(side) for side in (event.data.before, event.data.after)))
     return Row(event.time, asset.name, declared, Text(what, style="dim" if asset.status == "retired" else ""))
 
 
 def _declared(asset: Asset | None) -> str:
     """What the ledger declares; a dimension it is silent about is a dash."""
-    return "/".join(getattr(asset.declared, one) or NOTHING for one in Dimension) if asset else NOTHING
+    codes = [getattr(asset.declared, dimension) for dimension in Dimension] if asset else []
+    return "/".join(code or NOTHING for code in codes) if any(codes) else NOTHING
 
 
 def _step(before: str, after: str) -> str:
     return after if before == after else f"{before} → {after}"
-
-
-def _reasons(event: ClassificationChanged) -> Text:
-    before, after = event.data.before, event.data.after
-    changed = [one for one in Dimension if after and (before is None or getattr(before, one) != getattr(after, one))]
-    lines = (
-        f"{say(f'cli.dimension.{one}')} {event.data.explanations[one].level}: {explained(event.data.explanations[one])}"
-        for one in changed
-        if one in event.data.explanations
-    )
-    return Text("\n".join(lines))
 
 
 def _duties(event: ObligationsChanged) -> Text:

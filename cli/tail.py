@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import Annotated, Final
 
 import typer
@@ -18,9 +18,10 @@ from cli.command import DATA, Body, Client, Data, command, group
 from cli.errors import CliError
 from cli.identity import check_body, check_may_read, client_of
 from cli.language import say
-from cli.rows import Row, Teller
+from cli.profile import names_of, read_profile
+from cli.rows import Row, Teller, local
 from cli.running import load
-from libs.contracts import AssetChanged, ClassificationChanged, ObligationsChanged, make_key
+from libs.contracts import make_key
 
 Once = Annotated[int | None, typer.Option("--once", help=say("cli.help.once"), min=1, show_default=False)]
 
@@ -45,27 +46,40 @@ def _command(name: str) -> Callable[..., None]:
         network = check_body(running, body)
         check_may_read(running, client or client_of(body), body)
         arriving = events(STREAMS[name], account(data, ACCOUNT), make_key(network, body, ""))
+        teller = Teller(names_of(read_profile(running.profile)))
+        rows = (teller.row(event) async for event in arriving)
         try:
-            asyncio.run(_show(arriving, once))
+            asyncio.run(_show(rows, once))
         except KafkaError as error:
             raise CliError("cli.kafka", bootstrap=running.kafka, detail=type(error).__name__) from error
 
     return tail
 
 
-async def _show(
-    arriving: AsyncGenerator[AssetChanged | ClassificationChanged | ObligationsChanged, None], once: int | None
-) -> None:
-    console, teller, told = Console(), Teller(), 0
-    rows: deque[Row] = deque(maxlen=once or max(5, console.height - 6))
-    with Live(_table(rows), console=console, refresh_per_second=4) as live:
+async def _show(arriving: AsyncGenerator[Row, None], once: int | None) -> None:
+    """A live table on a terminal; elsewhere a line for each event, or a table at the end of `once`."""
+    console = Console()
+    shown: deque[Row] = deque(maxlen=once or max(5, console.height - 6))
+    live = Live(_table(shown), console=console, refresh_per_second=4) if console.is_terminal else None
+    with live or nullcontext():
         async with aclosing(arriving):
-            async for event in arriving:
-                rows.append(teller.row(event))
-                live.update(_table(rows))
-                told += 1
-                if told == once:
-                    return
+            async for row in _first(arriving, once):
+                shown.append(row)
+                if live:
+                    live.update(_table(shown))
+                elif once is None:
+                    typer.echo("\t".join((local(row.time), row.asset, row.levels, row.what.plain.replace("\n", "; "))))
+    if not live:
+        console.print(_table(shown))
+
+
+async def _first(arriving: AsyncGenerator[Row, None], count: int | None) -> AsyncGenerator[Row, None]:
+    told = 0
+    async for row in arriving:
+        yield row
+        told += 1
+        if told == count:
+            return
 
 
 def _table(rows: deque[Row]) -> Table:
@@ -73,5 +87,5 @@ def _table(rows: deque[Row]) -> Table:
     for name in ("time", "asset", "levels", "what"):
         table.add_column(say(f"cli.column.{name}"), no_wrap=name == "time", overflow="fold")
     for row in rows:
-        table.add_row(row.time.astimezone().strftime("%H:%M:%S"), row.asset, row.levels, row.what)
+        table.add_row(local(row.time)[11:], row.asset, row.levels, row.what)
     return table

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cli.language import speaking
-from cli.rows import Teller
+from cli.rows import Names, Teller
 from libs.contracts import AssetChanged, ClassificationChanged, ObligationsChanged
 
 LOW = {"confidentiality": "1", "integrity": "1", "availability": "1"}
@@ -88,10 +88,11 @@ def test_a_classification_tells_the_reason_of_each_dimension_that_changed():
     }
     data = {"asset": ASSET, "asset_revision": 1, "before": LOW, "after": HIGH, "explanations": explanations}
     with speaking("ja"):
-        row = Teller().row(ClassificationChanged(**envelope(), data=data))
+        names = Names({"waterworks": "上下水道局"}, {"b2": "料金台帳"})
+        row = Teller(names).row(ClassificationChanged(**envelope(), data=data))
     assert row.levels == "1/1/1 → 3A/2/1"
     assert row.what.plain.splitlines() == [
-        "機密性 3A: 他の資産からの継承 住民の個人情報（waterworksの b2 から「格納」により）",
+        "機密性 3A: 他の資産からの継承：住民の個人情報（上下水道局の「料金台帳」から、関連「格納」により）",
         "完全性 2: 台帳の申告",
     ]
 
@@ -108,7 +109,7 @@ def test_another_bodys_asset_is_not_named():
     }
     with speaking("en"):
         row = Teller().row(ClassificationChanged(**envelope(), data=data))
-    assert row.what.plain == "integrity 2: inherited (from mayor's – by “runs on”)"
+    assert row.what.plain == "integrity 2: inherited (from – of mayor, by “runs on”)"
 
 
 def test_an_asset_tells_where_it_comes_from_and_that_it_is_retired():
@@ -118,3 +119,15 @@ def test_an_asset_tells_where_it_comes_from_and_that_it_is_retired():
     with speaking("en"):
         row = Teller().row(AssetChanged(**envelope(3), data=data))
     assert (row.asset, row.levels, row.what.plain) == ("料金システム", "2/–/–", "revision 3, retired (cmdb SRV-1)")
+
+
+def test_an_origin_seen_before_is_told_by_its_name():
+    teller = Teller()
+    origin = {"body": "waterworks", "asset_id": "a1", "relation": "stores"}
+    explanation = {"level": "2", "origin": "inherited", "inherited_from": origin}
+    change = {"asset": ASSET, "asset_revision": 1, "before": None, "after": HIGH, "explanations": {}}
+    inherits = {**change, "asset": {**ASSET, "asset_id": "a2"}, "explanations": {"integrity": explanation}}
+    with speaking("en"):
+        teller.row(ClassificationChanged(**envelope(), data=change))
+        row = teller.row(ClassificationChanged(**{**envelope(2), "subject": "a2"}, data=inherits))
+    assert row.what.plain == "integrity 2: inherited (from 料金システム of waterworks, by “stores”)"
