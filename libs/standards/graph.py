@@ -86,7 +86,8 @@ class NetworkGraph:
             self._put(asset, edit)
         for index in _INDEXES:
             self._settle(index, edit)
-        return [self._verdict(asset_id, latest.get(asset_id), before) for asset_id, before in edit.before.items()]
+        verdicts = (self._verdict(asset_id, latest.get(asset_id), before) for asset_id, before in edit.before.items())
+        return [verdict for verdict in verdicts if verdict.changed or verdict.asset.asset_id in latest]
 
     def _put(self, asset: Asset, edit: _Edit) -> None:
         """Bring in an asset's own levels and relations; note where labels may no longer hold."""
@@ -166,29 +167,18 @@ class NetworkGraph:
 
     def _withdraw(self, index: int, unheld: Iterable[str], edit: _Edit) -> set[str]:
         """Take away the labels of `unheld` and of all that hangs on them."""
-        withdrawn: set[str] = set()
-        waiting = list(unheld)
-        while waiting:
-            asset_id = waiting.pop()
-            if asset_id in withdrawn:
-                continue
-            withdrawn.add(asset_id)
-            edit.touch(asset_id, self._nodes[asset_id])
-            waiting += [
-                sink for sink, kind in self._sinks(index, asset_id) if self._hangs_on(index, sink, asset_id, kind)
-            ]
+        withdrawn = self._all_hanging(index, unheld)
         for asset_id in withdrawn:
             node = self._nodes[asset_id]
+            edit.touch(asset_id, node)
             node.labels[index] = node.via[index] = None
         return withdrawn
-
-    def _hangs_on(self, index: int, sink: str, source: str, kind: RelationType) -> bool:
-        return self._nodes[sink].via[index] == (source, kind)
 
     def _take_best(
         self, index: int, offers: list[tuple[Label, str, tuple[str, RelationType] | None]], edit: _Edit
     ) -> None:
         """Best offers first: each asset settles once, and an offer that is no better than what it has ends there."""
+        rerouted: list[str] = []
         while offers:
             label, asset_id, via = heappop(offers)
             node = self._nodes[asset_id]
@@ -196,9 +186,29 @@ class NetworkGraph:
             if has is not None and (has, _order(node.via[index])) <= (label, _order(via)):
                 continue
             edit.touch(asset_id, node)
+            if label == has:
+                rerouted.append(asset_id)
             node.labels[index], node.via[index] = label, via
             for sink, kind in self._sinks(index, asset_id):
                 self._offer(index, asset_id, sink, kind, offers)
+        for asset_id in self._all_hanging(index, rerouted):
+            # its label stays, but the way to the origin leads past other assets, perhaps another body's
+            edit.touch(asset_id, self._nodes[asset_id])
+
+    def _all_hanging(self, index: int, roots: Iterable[str]) -> set[str]:
+        """`roots` and every asset whose label they hold up, however far down."""
+        found: set[str] = set()
+        waiting = list(roots)
+        while waiting:
+            asset_id = waiting.pop()
+            if asset_id not in found:
+                found.add(asset_id)
+                waiting += self._hanging(index, asset_id)
+        return found
+
+    def _hanging(self, index: int, asset_id: str) -> list[str]:
+        """The assets whose label in one dimension is held up by this one."""
+        return [sink for sink, kind in self._sinks(index, asset_id) if self._nodes[sink].via[index] == (asset_id, kind)]
 
     def _offer(
         self,
@@ -259,7 +269,7 @@ class NetworkGraph:
         labels = [self._label(index, node) for index in _INDEXES]
         ranks: Ranks = (-labels[0][0], -labels[1][0], -labels[2][0])
         obligations = self._standard.obligations(ranks, asset.kind, asset.zone, asset.facts)
-        node.reasons = (*(self._reason(index, node) for index in _INDEXES), obligations)
+        node.reasons = (asset.body, *(self._reason(index, node) for index in _INDEXES), obligations)
         return Verdict(
             asset=asset,
             levels=self._levels_of(ranks),
@@ -276,10 +286,12 @@ class NetworkGraph:
         return known
 
     def _reason(self, index: int, node: _Node) -> tuple[int, str, str, str | None]:
-        """A level, the asset it comes from, the rule there, and the body behind which that asset stays unseen."""
+        """A level, and of where it comes from what the asset's body may see: the asset and the rule there, or the other body."""
         rank, _, origin = self._label(index, node)
+        if (foreign := self._foreign_body(index, node)) is not None:
+            return -rank, "", "", foreign
         source = self._nodes[origin].own[index]
-        return -rank, origin, "" if source.is_declared else source.rule.id, self._foreign_body(index, node)
+        return -rank, origin, "" if source.is_declared else source.rule.id, None
 
     def _label(self, index: int, node: _Node) -> Label:
         label = node.labels[index]

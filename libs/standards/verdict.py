@@ -13,7 +13,8 @@ class Verdict:
     """Effective levels with the reason for each, and the obligations in force, of one asset.
 
     `levels` is None and both others are empty for a retired asset. `obligations` is sorted by id. `changed` is False where
-    levels, reasons (origin, rule, asset it came from) and obligations are those of the asset's verdict before.
+    body, levels, reasons (origin, rule, asset it came from; of another body's asset only the body) and obligations are those
+    of the asset's verdict before: another way from the same origin is no change.
     """
 
     asset: Asset

@@ -111,7 +111,8 @@ batches = st.lists(st.lists(assets, min_size=1, max_size=4), min_size=1, max_siz
 
 
 def naive(standard: Standard, register: Mapping[str, Asset]) -> dict[str, tuple[Any, ...]]:
-    """Levels with origin and rule, by trying every neighbour again and again until nothing gets better."""
+    """Body, levels with what the body may see of origin and rule, and obligations, by trying every neighbour again and
+    again until nothing gets better."""
     own: dict[str, list[tuple[int, str]]] = {}
     for asset_id, asset in register.items():
         derived = standard.derive(asset.kind, asset.zone, asset.facts)
@@ -145,9 +146,11 @@ def naive(standard: Standard, register: Mapping[str, Asset]) -> dict[str, tuple[
             while at := labels[at][3]:
                 way.append(register[at].body)
             foreign = next((body for body in way if body != register[asset_id].body), None)
-            found[asset_id].append((SCALES[DIMENSIONS[index]][-rank], origin, own[origin][index][1], foreign))
+            seen = ("", "") if foreign else (origin, own[origin][index][1])
+            found[asset_id].append((SCALES[DIMENSIONS[index]][-rank], *seen, foreign))
     return {
         asset_id: (
+            register[asset_id].body,
             *reasons,
             standard.obligations(
                 tuple(SCALES[name].index(reason[0]) for name, reason in zip(SCALES, reasons, strict=True)),  # type: ignore[arg-type]
@@ -178,7 +181,8 @@ def test_each_change_leaves_what_an_evaluation_from_scratch_finds(
         assert {name for name, verdict in verdicts.items() if verdict.changed} == {
             name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
         }
-        assert verdicts.keys() >= {asset.asset_id for asset in batch}
+        unchanged = {name for name, verdict in verdicts.items() if not verdict.changed}
+        assert unchanged <= {asset.asset_id for asset in batch} <= verdicts.keys()
         shown |= verdicts
         for name, found in after.items():
             _agrees(shown[name], found, register)
@@ -190,7 +194,7 @@ def _agrees(verdict: Verdict, found: tuple[Any, ...], register: Mapping[str, Ass
     assert verdict.levels is not None
     assert verdict.obligations == found[-1]
     asset_id, body = verdict.asset.asset_id, verdict.asset.body
-    for dimension, (level, origin, why, foreign) in zip(DIMENSIONS, found[:-1], strict=True):
+    for dimension, (level, origin, why, foreign) in zip(DIMENSIONS, found[1:-1], strict=True):
         explanation = verdict.explanations[dimension]
         assert getattr(verdict.levels, dimension) == explanation.level == level
         if origin == asset_id:
@@ -247,3 +251,61 @@ def test_a_cycle_does_not_hold_itself_up_after_its_only_source_is_gone(standard:
     assert {verdict.asset.asset_id: verdict.levels and verdict.levels.confidentiality for verdict in lowered} == {
         "s": None, "a": "1", "b": "1", "c": "1",
     }  # fmt: skip
+
+
+def copies(asset_id: str, *sources: str, body: str = "mayor", grade: int = 0) -> Asset:
+    """An asset that takes the levels of `sources`."""
+    return Asset(
+        asset_id=asset_id,
+        body=body,
+        network="mayor",
+        kind="media",
+        name=asset_id,
+        facts={"grade": grade},
+        relations=tuple(Relation(type=RelationType.STORES, asset_id=source) for source in sources),
+    )
+
+
+def test_a_better_way_further_up_is_told_to_all_that_hang_on_it(standard: Standard) -> None:
+    """The level, its distance and its origin stay; but the way no longer leads past another body's asset."""
+    graph = NetworkGraph(standard)
+    graph.apply([copies("x", grade=3), copies("n", "x", body="election"), copies("y", "m", "n"), copies("z", "y")])
+
+    told = {verdict.asset.asset_id: verdict for verdict in graph.apply([copies("m", "x")])}
+
+    assert told.keys() == {"m", "y", "z"}
+    source = told["z"].explanations[Dimension.CONFIDENTIALITY].inherited_from
+    assert source is not None
+    assert (source.body, source.asset_id, source.path) == ("mayor", "x", ("y", "m", "x"))
+
+
+def test_what_changes_only_out_of_sight_of_a_body_is_not_told_to_it(standard: Standard) -> None:
+    """First another reason for the same level of the other body's asset, then another asset of it that is the origin."""
+    declared = DeclaredLevels(confidentiality="3", integrity="2")
+    graph = NetworkGraph(standard)
+    hidden = copies("x", body="election", grade=3)
+    graph.apply([hidden, copies("y", "x")])
+
+    another_reason = graph.apply([copies("x", body="election").model_copy(update={"declared": declared})])
+    another_origin = graph.apply([copies("x", "w", body="election"), copies("w", body="election", grade=3)])
+
+    assert [verdict.asset.asset_id for verdict in another_reason] == ["x"]
+    assert {verdict.asset.asset_id for verdict in another_origin} == {"x", "w"}
+
+
+def test_another_way_from_the_same_origin_is_no_change(standard: Standard) -> None:
+    graph = NetworkGraph(standard)
+    graph.apply([copies("x", grade=3), copies("l", "x"), copies("m", "x"), copies("y", "l", "m")])
+
+    told = graph.apply([copies("l")])
+
+    assert {verdict.asset.asset_id for verdict in told} == {"l"}
+
+
+def test_an_asset_that_moves_to_another_body_is_told_again(standard: Standard) -> None:
+    graph = NetworkGraph(standard)
+    graph.apply([copies("y")])
+
+    [moved] = graph.apply([copies("y", body="election")])
+
+    assert moved.changed
