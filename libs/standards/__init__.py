@@ -5,11 +5,12 @@ from libs.standards.conditions import ConditionError
 from libs.standards.document import StandardDocument
 from libs.standards.graph import NetworkGraph
 from libs.standards.loading import Mistake, StandardError, parse
-from libs.standards.standard import Standard, compile_standard
+from libs.standards.standard import FactProblem, Standard, compile_standard
 from libs.standards.verdict import Verdict
 
 __all__ = [
     "ConditionError",
+    "FactProblem",
     "Mistake",
     "NetworkGraph",
     "Standard",

@@ -37,7 +37,10 @@ class Condition:
         try:
             result = self._program.execute({name: values[name] for name in self.names})
         except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-            raise ConditionError(f"{self._program.source!r} cannot be evaluated: {type(error).__name__}") from error
+            advice = "compare like with like, and a number only after `!= null`"
+            raise ConditionError(
+                f"{self._program.source!r} cannot be evaluated: {type(error).__name__}: {advice}"
+            ) from error
         if not isinstance(result, bool):
             raise ConditionError(f"{self._program.source!r} gives no true or false")
         return result
@@ -68,6 +71,11 @@ def fits(fact: Fact, value: object) -> bool:
             return isinstance(value, str) and (fact.values is None or value in fact.values)
         case "list":
             return isinstance(value, list | tuple) and (fact.values is None or set(value) <= set(fact.values))
+
+
+def expected(fact: Fact) -> str:
+    """What `fits`: the declared type, and the declared values if they are closed."""
+    return fact.type if fact.values is None else f"{fact.type}: {', '.join(fact.values)}"
 
 
 def _one_line(error: Exception) -> str:

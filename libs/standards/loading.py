@@ -5,14 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Final, cast
 
 import yaml
 from pydantic import ValidationError
 
-from libs.contracts import AssetKind, Dimension, RelationType
-from libs.standards.conditions import ASSET_NAMES, EMPTY, ConditionError, compile_condition
-from libs.standards.document import StandardDocument
+from libs.contracts import AssetKind, Dimension, RelationType, Zone
+from libs.standards.conditions import ASSET_NAMES, EMPTY, Condition, ConditionError, compile_condition
+from libs.standards.document import Fact, StandardDocument
 
 OBLIGATIONS: Final = "obligations/"
 _SECTIONS: Final = ("scales", "facts", "rules", "inheritance")
@@ -174,11 +175,14 @@ def _disagreements(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
             yield ("rules", at, "level"), f"{rule.level} is not a level of {rule.dimension.value}: see scales.yaml"
     fact_names = frozenset(standard.facts) | ASSET_NAMES
     constants = {f"{dimension[0].upper()}{code}" for dimension, levels in codes.items() for code in levels}
-    bare = _bare_asset(standard) | dict.fromkeys((*constants, *Dimension), 0)
+    trials = [trial | dict.fromkeys((*constants, *Dimension), 0) for trial in _trial_assets(standard)]
     for section, names in (("rules", fact_names), ("obligations", fact_names | constants | frozenset(Dimension))):
         for at, entry in enumerate(getattr(standard, section)):
             try:
-                compile_condition(entry.when, names).holds(bare)
+                condition = compile_condition(entry.when, names)
+                _check_scales(condition, codes)
+                for trial in trials:
+                    condition.holds(trial)
             except ConditionError as error:
                 yield (section, at, "when"), str(error)
             if (entry.basis.source == _OURS) != (entry.basis.grade is None):
@@ -199,10 +203,32 @@ def _repeated(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
                 yield ("scales", dimension, at, "code"), f"{code} stands twice: a level has one place on its scale"
 
 
-def _bare_asset(standard: StandardDocument) -> dict[str, Any]:
-    """What a condition sees of an asset without facts; one that fails on it forgets that a number may be null."""
-    facts = {name: [] if fact.type == "list" else EMPTY[fact.type] for name, fact in standard.facts.items()}
-    return {"kind": AssetKind.SYSTEM.value, "zone": "", **facts}
+def _check_scales(condition: Condition, codes: Mapping[Dimension, Sequence[str]]) -> None:
+    """A level says something only beside those of its own scale (design §2): neither a number nor another scale's."""
+    for dimension, levels in codes.items():
+        constants = sorted(f"{dimension[0].upper()}{code}" for code in levels)
+        compared = sorted(condition.names.intersection(constants))
+        if bool(compared) != (dimension in condition.names):
+            beside = f"{dimension.value} with one of {', '.join(constants)}"
+            raise ConditionError(
+                f"compares {compared[0] if compared else dimension.value} with no level of its scale: compare {beside}"
+            )
+
+
+def _trial_assets(standard: StandardDocument) -> Iterator[dict[str, Any]]:
+    """What conditions see of assets without facts and with all of them, of each kind and in each zone.
+
+    One that fails forgets that a number may be null, or compares a fact with a value of another type.
+    """
+    bare = {name: [] if fact.type == "list" else EMPTY[fact.type] for name, fact in standard.facts.items()}
+    full = {name: _example(fact) for name, fact in standard.facts.items()}
+    for kind, zone, facts in product(AssetKind, ("", *Zone), (bare, full)):
+        yield {"kind": str(kind), "zone": str(zone), **facts}
+
+
+def _example(fact: Fact) -> Any:
+    text = fact.values[0] if fact.values else "x"
+    return {"boolean": True, "integer": 1, "number": 1.5, "text": text, "list": [text]}[fact.type]
 
 
 def _incomplete(standard: StandardDocument) -> Iterator[tuple[Place, str]]:

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from libs.contracts import Dimension, Duty, DutyRef, RelationType
 from libs.contracts import Standard as PublishedStandard
 from libs.contracts.words import FactValue
-from libs.standards.conditions import ASSET_NAMES, EMPTY, Condition, compile_condition, fits
+from libs.standards.conditions import ASSET_NAMES, EMPTY, Condition, compile_condition, expected, fits
 from libs.standards.document import Flow, Obligation, Rule, StandardDocument
 
 DIMENSIONS: Final = tuple(Dimension)
@@ -28,6 +28,13 @@ class Derived(NamedTuple):
 
     ranks: Ranks
     rules: tuple[Rule, Rule, Rule]
+
+
+class FactProblem(NamedTuple):
+    """A fact that conditions cannot use as it stands, and what it should be; never its value, which may be personal."""
+
+    fact: str
+    expected: str
 
 
 class Flows(NamedTuple):
@@ -84,6 +91,15 @@ class Standard:
         if (known := self._in_force.get(key)) is None:
             known = _remember(self._in_force, key, self._oblige(key))
         return known
+
+    def fact_problems(self, facts: Facts) -> list[FactProblem]:
+        """The declared facts whose value is of another type than declared, or none of the declared values: they count as missing."""
+        declared = self.document.facts
+        return [
+            FactProblem(name, expected(declared[name]))
+            for name, value in sorted(facts.items())
+            if name in declared and not fits(declared[name], value)
+        ]
 
     def duty(self, obligation_id: str) -> Duty:
         return self._by_id[obligation_id].duty()

@@ -230,6 +230,32 @@ def test_obligations_of_several_files_are_put_together_in_the_order_of_names() -
             "obligations/technical.yaml:1:1: not a list of obligations: begin each with `- id:`",
             id="empty file",
         ),
+        pytest.param(
+            added("rules.yaml", rule(when='record_count != null && record_count > "9"')),
+            "rules.yaml:4:54: 'record_count != null && record_count > \"9\"' cannot be evaluated: TypeError: compare like with",
+            id="a mistake that only shows once the fact is there",
+        ),
+        pytest.param(
+            added("rules.yaml", rule(when='kind == "media" && zone == "lgwan" && record_count > 9')),
+            'rules.yaml:4:54: \'kind == "media" && zone == "lgwan" && record_count > 9\' cannot be evaluated: TypeError',
+            id="a mistake that only shows for one kind in one zone",
+        ),
+        pytest.param(
+            replaced("obligations/technical.yaml", "confidentiality >= C2", "confidentiality >= I2"),
+            "obligations/technical.yaml:5:9: compares confidentiality with no level of its scale: "
+            "compare confidentiality with one of C1, C2",
+            id="levels of two scales",
+        ),
+        pytest.param(
+            replaced("obligations/technical.yaml", "confidentiality >= C2", "confidentiality >= 2"),
+            "obligations/technical.yaml:5:9: compares confidentiality with no level of its scale: ",
+            id="a level as a number",
+        ),
+        pytest.param(
+            replaced("obligations/technical.yaml", "confidentiality >= C2", "integrity >= I1 && A1 == 0"),
+            "obligations/technical.yaml:5:9: compares A1 with no level of its scale: compare availability with one of A1, A2",
+            id="a level alone",
+        ),
         pytest.param({**SMALL, "rules.yaml": "a: [1"}, "rules.yaml:1:6: not YAML: ", id="broken YAML"),
         pytest.param({**SMALL, "rules.yaml": "a: \x07"}, "rules.yaml:1:1: not YAML: ", id="control character"),
         pytest.param({**SMALL, "rules.yaml": "[" * 1500}, "rules.yaml:1:1: nested too deeply", id="nested without end"),
