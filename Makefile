@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 KEEP ?= 0
 
-.PHONY: help setup demo test test-long lint schemas bench requirements clean
+.PHONY: help setup demo test test-long lint schemas release-schemas bench requirements clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,10 @@ lint: setup ## check style, types and the arrows between folders
 
 schemas: setup ## write schemas/ from the models
 	$(BIN)/python -m libs.contracts.generate schemas
+	$(BIN)/python schemas/openapi.py
+
+release-schemas: setup ## keep today's schemas as released: from then on a change may not break them
+	$(BIN)/python -m libs.contracts.generate schemas --release
 
 bench: setup ## measure each scenario against its floor, into build/bench/
 	$(BIN)/python -m tests.benchmarks

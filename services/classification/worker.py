@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator
 from pydantic_core import to_json
@@ -23,14 +23,15 @@ from libs.bus.decoding import sentence
 from libs.contracts import (
     AssetChange,
     AssetChanged,
+    AssetRef,
     ClassificationChanged,
     CloudEvent,
     Contract,
+    Levels,
     ObligationsChanged,
     Profile,
     Reason,
 )
-from libs.contracts.events import ClassificationChange, ObligationsChange
 from libs.contracts.topics import ASSETS, CLASSIFICATIONS, OBLIGATIONS
 from libs.standards import Standard
 from services.classification import store
@@ -64,6 +65,31 @@ class AssetHandler:
     def handle(self, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters) -> Sequence[Output]:
         """Evaluate a batch; what cannot be read goes to the dead letters."""
         return _outputs(self._classifier, [event for _, event in dead_letters.sift(records, _read)])
+
+
+class _LevelsShown(Contract):
+    """Of a change of levels, what the read model shows; explanations are shown as they are."""
+
+    asset: AssetRef
+    asset_revision: int
+    after: Levels | None
+    explanations: dict[str, Any]
+
+
+class _DutiesShown(Contract):
+    """Of a change of obligations, what the read model shows: not the texts."""
+
+    asset: AssetRef
+    asset_revision: int
+    in_force: tuple[str, ...]
+
+
+class _LevelsEvent(CloudEvent[_LevelsShown]):
+    type: Literal["daicho.classification.changed.v1"] = "daicho.classification.changed.v1"
+
+
+class _DutiesEvent(CloudEvent[_DutiesShown]):
+    type: Literal["daicho.obligations.changed.v1"] = "daicho.obligations.changed.v1"
 
 
 class _AfterOnly(AssetChange):
@@ -109,17 +135,17 @@ class Projector:
         self, connection: Connection, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters
     ) -> None:
         """Show a batch of classification events."""
-        read = dead_letters.sift(records, lambda record: self._levels(decode(ClassificationChanged, record)))
+        read = dead_letters.sift(records, lambda record: self._levels(decode(_LevelsEvent, record)))
         await store.show_levels(connection, self._bodies, [row for _, row in read])
 
     async def apply_duties(
         self, connection: Connection, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters
     ) -> None:
         """Show a batch of obligation events."""
-        read = dead_letters.sift(records, lambda record: self._duties(decode(ObligationsChanged, record)))
+        read = dead_letters.sift(records, lambda record: self._duties(decode(_DutiesEvent, record)))
         await store.show_duties(connection, self._bodies, [row for _, row in read])
 
-    def _levels(self, event: ClassificationChanged) -> store.Shown:
+    def _levels(self, event: _LevelsEvent) -> store.Shown:
         change = event.data
         shown = self._shown(event, change)
         if change.after is None:
@@ -129,13 +155,13 @@ class Projector:
             confidentiality=confidentiality,
             integrity=integrity,
             availability=availability,
-            explanations=to_json(change.explanations, exclude_none=True).decode(),
+            explanations=to_json(change.explanations).decode(),
         )
 
-    def _duties(self, event: ObligationsChanged) -> store.Shown:
+    def _duties(self, event: _DutiesEvent) -> store.Shown:
         return self._shown(event, event.data)._replace(in_force=list(event.data.in_force))
 
-    def _shown(self, event: CloudEvent[Contract], change: ClassificationChange | ObligationsChange) -> store.Shown:
+    def _shown(self, event: CloudEvent[Contract], change: _LevelsShown | _DutiesShown) -> store.Shown:
         """Raises Rejected for a body that the profile does not declare: no row may be written that nobody could read."""
         if event.body is None or event.network is None or event.body not in self._bodies:
             raise Rejected(Reason.UNKNOWN_BODY, "body", sentence(f"reason.{Reason.UNKNOWN_BODY}"))
