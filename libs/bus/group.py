@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
 from libs.bus.consuming import start_consumer, stop_consumer
+from libs.bus.failures import describe
 from libs.bus.subscription import Subscription, TaskState, TaskStatus
 from libs.bus.task import STOP_PATIENCE, Task
 from libs.observability import ProbeResult
@@ -57,7 +58,7 @@ class GroupWorker(ABC):
                 try:
                     await self._serve()
                 except KafkaError as error:
-                    _log.warning("membership lost", consumer=self.subscription.group, exc_info=error)
+                    _log.warning("membership lost", consumer=self.subscription.group, **describe(error))
                 self._joined = False
                 await asyncio.sleep(_REJOIN_AFTER)
         finally:
@@ -130,8 +131,8 @@ class GroupWorker(ABC):
             if not running.work.done():
                 continue
             with suppress(asyncio.CancelledError):
-                if error := running.work.exception():
-                    _log.error("task ended by an error", consumer=self.subscription.group, exc_info=error)
+                if isinstance(error := running.work.exception(), Exception):
+                    _log.error("task ended by an error", consumer=self.subscription.group, **describe(error))
             if running.task.status.state is TaskState.STOPPED:
                 continue
             if running.ended is None:

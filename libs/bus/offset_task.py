@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer
 from libs.bus.consuming import stop_consumer
 from libs.bus.deadletters import CapExceeded, ParkedKeys, PartitionDeadLetters
 from libs.bus.decoding import failed
+from libs.bus.failures import describe
 from libs.bus.handlers import Apply, Connection
 from libs.bus.outbox import enqueue
 from libs.bus.producing import START_PATIENCE
@@ -108,7 +109,7 @@ class OffsetTask(Task):
         except Exception as error:
             if not _is_of_data(error):
                 raise
-            _log.error("handling failed", records=len(batch.records), exc_info=error, **self._where())
+            _log.error("handling failed", records=len(batch.records), **describe(error), **self._where())
             if len(batch.records) == 1:
                 await self._write(batch, error)
             else:

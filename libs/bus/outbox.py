@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import asyncpg
 import structlog
-from aiokafka.errors import KafkaError, ProducerFenced
 
+from libs.bus.failures import backoff, code_of, describe
 from libs.bus.handlers import Connection
 from libs.bus.producing import START_PATIENCE, TransactionalWriter
 from libs.bus.records import Output
@@ -33,7 +33,6 @@ _INSERT: Final = "INSERT INTO outbox (topic, key, value, headers) VALUES ($1, $2
 _READ: Final = "SELECT id, topic, key, value, headers FROM outbox ORDER BY id LIMIT $1"
 _DELETE: Final = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
 _STOP_PATIENCE: Final = 5.0
-_BACKOFF: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 _log = structlog.get_logger(__name__)
 
@@ -89,9 +88,9 @@ class OutboxRelay:
             try:
                 await self._relay()
             except Exception as error:
-                self._code = _code(error)
-                _log.warning("relay begins again", reason=self._code, exc_info=error)
-                await asyncio.sleep(_BACKOFF[min(self._failures, len(_BACKOFF) - 1)])
+                self._code = code_of(error)
+                _log.warning("relay begins again", reason=self._code, **describe(error))
+                await asyncio.sleep(backoff(self._failures))
                 self._failures += 1
 
     async def check(self) -> ProbeResult:
@@ -157,11 +156,3 @@ async def _release(connection: Any) -> None:
 async def _forget(connection: Any, callback: Any) -> None:
     if not connection.is_closed():
         await connection.remove_listener(CHANNEL, callback)
-
-
-def _code(error: Exception) -> str:
-    if isinstance(error, ProducerFenced):
-        return "fenced"
-    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
-        return "database"
-    return "broker" if isinstance(error, KafkaError) else "connection" if isinstance(error, OSError) else "failed"

@@ -4,24 +4,70 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Final
+from contextlib import asynccontextmanager
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from libs.bus.consuming import FETCH_BYTES, start_consumer, stop_consumer
 from libs.bus.records import ConsumerRecord
+from libs.bus.settings import KafkaSettings
 
+_WAIT_MS: Final = 10
+"""For a fetch at the end of a topic, which holds up the next topic's on the same connection, and for news of a topic's leader."""
 _GAP_MS: Final = 20
 """A fetch that brings only transaction markers wakes nobody: look again soon."""
 
 
-class KafkaPartitionLog:
-    """`PartitionLog` by two consumers: `reader` sees what is committed, `meter` sees the true ends of the topics."""
+class LogReader:
+    """Two consumers: `reader` sees what is committed, `meter` the true ends of topics, and a group's offsets."""
 
-    def __init__(
-        self, reader: AIOKafkaConsumer, meter: AIOKafkaConsumer, source: TopicPartition, committed: int
-    ) -> None:
+    def __init__(self, reader: AIOKafkaConsumer, meter: AIOKafkaConsumer) -> None:
         self._reader = reader
-        self._meter = meter
+        self.meter = meter
+
+    async def read(self, place: TopicPartition) -> AsyncIterator[Sequence[ConsumerRecord]]:
+        """All that is committed below the end that the partition has now.
+
+        The end is that of everything written, committed or not: a transaction that is open now hides even what was committed after it
+        began, so this waits until it ends. Offsets have gaps (compaction, transaction markers): the position tells, not the records.
+        """
+        start = (await self.meter.beginning_offsets([place]))[place]
+        end = (await self.meter.end_offsets([place]))[place]
+        if start >= end:
+            return
+        self._reader.assign([place])
+        self._reader.seek(place, start)
+        while await self._reader.position(place) < end:
+            records = (await self._reader.getmany(place, timeout_ms=_GAP_MS)).get(place, [])
+            if records and records[-1].offset >= end:
+                records = [record for record in records if record.offset < end]
+            if records:
+                yield records
+
+
+@asynccontextmanager
+async def open_log(
+    settings: KafkaSettings, name: str, *, group: str | None = None, fetch_bytes: int = FETCH_BYTES
+) -> AsyncIterator[LogReader]:
+    """A reader of topics for a while; with `group` its meter can ask for the group's offsets."""
+    brief: dict[str, Any] = {"fetch_bytes": fetch_bytes, "fetch_max_wait_ms": _WAIT_MS, "retry_backoff_ms": _WAIT_MS}
+    reader = await start_consumer(settings, name, **brief)
+    try:
+        meter = await start_consumer(settings, name, group_id=group, isolation_level="read_uncommitted", **brief)
+        try:
+            yield LogReader(reader, meter)
+        finally:
+            await stop_consumer(meter)
+    finally:
+        await stop_consumer(reader)
+
+
+class KafkaPartitionLog:
+    """`PartitionLog` on a real log."""
+
+    def __init__(self, log: LogReader, source: TopicPartition, committed: int) -> None:
+        self._log = log
         self._source = source
         self.partition: int = source.partition
         self.committed = committed
@@ -31,32 +77,10 @@ class KafkaPartitionLog:
     ) -> AsyncIterator[Sequence[ConsumerRecord]]:
         """See `PartitionLog.read`."""
         place = TopicPartition(topic, self.partition if partition is None else partition)
-        async for records in read_to_end(self._reader, self._meter, place):
+        async for records in self._log.read(place):
             if not until_committed or place != self._source or records[-1].offset < self.committed:
                 yield records
                 continue
             if before := [record for record in records if record.offset < self.committed]:
                 yield before
             return
-
-
-async def read_to_end(
-    reader: AIOKafkaConsumer, meter: AIOKafkaConsumer, place: TopicPartition
-) -> AsyncIterator[Sequence[ConsumerRecord]]:
-    """All that is committed below the end that the partition has now.
-
-    The end is that of everything written, committed or not: a transaction that is open now hides even what was committed after it
-    began, so the reader waits until it ends. Offsets have gaps (compaction, transaction markers): the position tells, not the records.
-    """
-    start = (await meter.beginning_offsets([place]))[place]
-    end = (await meter.end_offsets([place]))[place]
-    if start >= end:
-        return
-    reader.assign([place])
-    reader.seek(place, start)
-    while await reader.position(place) < end:
-        records = (await reader.getmany(place, timeout_ms=_GAP_MS)).get(place, [])
-        if records and records[-1].offset >= end:
-            records = [record for record in records if record.offset < end]
-        if records:
-            yield records

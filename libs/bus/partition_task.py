@@ -20,9 +20,10 @@ from aiokafka.errors import MessageSizeTooLargeError
 from libs.bus.consuming import stop_consumer
 from libs.bus.deadletters import OutOfOrder, ParkedKeys, PartitionDeadLetters, parked_in_log
 from libs.bus.decoding import failed
+from libs.bus.failures import describe
 from libs.bus.handlers import HandlerFactory, PartitionHandler
-from libs.bus.partition_log import KafkaPartitionLog
-from libs.bus.producing import START_PATIENCE, Offset, TransactionalWriter
+from libs.bus.partition_log import KafkaPartitionLog, open_log
+from libs.bus.producing import START_PATIENCE, Offset, TransactionalWriter, UnsendableError
 from libs.bus.records import ConsumerRecord, Output
 from libs.bus.subscription import Subscription, TaskState
 from libs.bus.task import STOP_PATIENCE, Again, Task
@@ -54,32 +55,27 @@ class PartitionTask(Task):
             stack.push_async_callback(writer.stop)
             async with asyncio.timeout(START_PATIENCE):
                 await writer.start()
-                reader = await self._consumer()
-            stack.push_async_callback(stop_consumer, reader)
             parked: ParkedKeys = {}
-            handler, committed = await self._restored(writer, reader, parked)
+            handler, committed = await self._restored(writer, parked)
+            reader = await self._consumer()
+            stack.push_async_callback(stop_consumer, reader)
             reader.assign([self.source])
             reader.seek(self.source, committed)
             self._enter(TaskState.RUNNING)
             while True:
                 await self._step(writer, reader, handler, parked)
 
-    async def _restored(
-        self, writer: TransactionalWriter, reader: AIOKafkaConsumer, parked: ParkedKeys
-    ) -> tuple[PartitionHandler, int]:
+    async def _restored(self, writer: TransactionalWriter, parked: ParkedKeys) -> tuple[PartitionHandler, int]:
         self._enter(TaskState.RESTORING)
         group = self.subscription.group
-        meter = await self._consumer(group_id=group, isolation_level="read_uncommitted")
-        try:
-            committed: int = await meter.committed(self.source) or 0
-            log = KafkaPartitionLog(reader, meter, self.source, committed)
+        async with open_log(self.subscription.settings, self.transactional_id, group=group) as opened:
+            committed: int = await opened.meter.committed(self.source) or 0
+            log = KafkaPartitionLog(opened, self.source, committed)
             letters = log.read(DEADLETTERS.name, partition=await self._letters_partition(writer))
             parked.update(await parked_in_log(letters, group, self.source, committed))
             self._gauges.parked.set(len(parked))
             handler = self._make_handler(self.source.partition)
             missing = await handler.restore(log)
-        finally:
-            await stop_consumer(meter)
         if missing:
             await uninterrupted(writer.write(missing), STOP_PATIENCE)
             self._count(missing)
@@ -109,7 +105,7 @@ class PartitionTask(Task):
         except _HandlerError as error:
             self._suspect(records, error.cause)
             raise Again from error
-        except MessageSizeTooLargeError as error:
+        except (UnsendableError, MessageSizeTooLargeError) as error:
             self._suspect(records, error)
             raise Again from error
         self._count(outputs)
@@ -133,7 +129,7 @@ class PartitionTask(Task):
 
     def _suspect(self, records: Sequence[ConsumerRecord], error: Exception) -> None:
         """Handle these one by one next; the one that fails alone is put aside."""
-        _log.error("handling failed", records=len(records), exc_info=error, **self._where())
+        _log.error("handling failed", records=len(records), **describe(error), **self._where())
         self._careful_until = max(self._careful_until, records[-1].offset + 1)
         if len(records) == 1:
             self._failed[records[0].offset] = error

@@ -33,6 +33,10 @@ class Offset(NamedTuple):
     next_offset: int
 
 
+class UnsendableError(Exception):
+    """A message that is none: its key, value or headers are not bytes."""
+
+
 class TransactionalWriter:
     """A producer that alone holds its transactional id: starting it fences whoever held it before, and ends their transaction.
 
@@ -93,14 +97,20 @@ class TransactionalWriter:
     async def _pack(self, outputs: Iterable[Output], pinned: Mapping[str, int]) -> Mapping[TopicPartition, list[Any]]:
         batches: defaultdict[TopicPartition, list[Any]] = defaultdict(list)
         now = int(time.time() * 1000)
-        for topic, key, value, headers in outputs:
-            count = self._partitions.get(topic) or await self.partitions(topic)
-            partition = pinned[topic] % count if topic in pinned else partition_of(key, count)
-            builders = batches[TopicPartition(topic, partition)]
-            if not builders or builders[-1].append(timestamp=now, key=key, value=value, headers=headers) is None:
-                builders.append(self._producer.create_batch())
-                builders[-1].append(timestamp=now, key=key, value=value, headers=headers)
+        for output in outputs:
+            count = self._partitions.get(output.topic) or await self.partitions(output.topic)
+            partition = pinned[output.topic] % count if output.topic in pinned else partition_of(output.key, count)
+            self._append(batches[TopicPartition(output.topic, partition)], output, now)
         return batches
+
+    def _append(self, builders: list[Any], output: Output, now: int) -> None:
+        message = {"timestamp": now, "key": output.key, "value": output.value, "headers": list(output.headers)}
+        try:
+            if not builders or builders[-1].append(**message) is None:
+                builders.append(self._producer.create_batch())
+                builders[-1].append(**message)
+        except (TypeError, ValueError) as error:
+            raise UnsendableError(output.topic) from error
 
     async def _sent(self, batches: Mapping[TopicPartition, list[Any]]) -> dict[TopicPartition, int]:
         """All partitions at once; whatever fails, what is under way is waited for, so that no error is lost."""

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from aiokafka import TopicPartition
 
-from libs.bus.consuming import partitions_of, start_consumer, stop_consumer
+from libs.bus.consuming import partitions_of
 from libs.bus.deadletters import (
     RELEASE,
     RELEASE_DISCARD,
@@ -24,7 +24,7 @@ from libs.bus.deadletters import (
     is_of,
     place_of,
 )
-from libs.bus.partition_log import read_to_end
+from libs.bus.partition_log import open_log
 from libs.bus.producing import TransactionalWriter
 from libs.bus.records import ConsumerRecord, Header, Output
 from libs.bus.settings import KafkaSettings
@@ -143,18 +143,11 @@ async def release_key(
 
 
 async def _dead_letters(settings: KafkaSettings) -> AsyncIterator[ConsumerRecord]:
-    reader = await start_consumer(settings, "dead-letters")
-    try:
-        meter = await start_consumer(settings, "dead-letters", isolation_level="read_uncommitted")
-        try:
-            for partition in await partitions_of(meter, DEADLETTERS.name):
-                async for records in read_to_end(reader, meter, TopicPartition(DEADLETTERS.name, partition)):
-                    for record in records:
-                        yield record
-        finally:
-            await stop_consumer(meter)
-    finally:
-        await stop_consumer(reader)
+    async with open_log(settings, "dead-letters") as log:
+        for partition in await partitions_of(log.meter, DEADLETTERS.name):
+            async for records in log.read(TopicPartition(DEADLETTERS.name, partition)):
+                for record in records:
+                    yield record
 
 
 def _letter(record: ConsumerRecord) -> ParkedLetter:

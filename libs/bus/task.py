@@ -8,13 +8,13 @@ import time
 from abc import ABC, abstractmethod
 from typing import Any, Final
 
-import asyncpg
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError, ProducerFenced
+from aiokafka.errors import ProducerFenced
 
 from libs.bus.consuming import start_consumer
 from libs.bus.deadletters import CapExceeded, CapGuard, ParkedKeys, PartitionDeadLetters
+from libs.bus.failures import backoff, code_of, describe
 from libs.bus.records import ConsumerRecord
 from libs.bus.subscription import Subscription, TaskState, TaskStatus
 from libs.observability import metrics
@@ -24,7 +24,6 @@ SILENCE_MS: Final = 10_000
 """A broker answers a fetch within half a second, with records or without; so long without an answer, it is away."""
 STOP_PATIENCE: Final = 5.0
 """Seconds for a commit that is under way when its task is cancelled."""
-_BACKOFF: Final = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 _log = structlog.get_logger(__name__)
 
@@ -46,7 +45,7 @@ class Task(ABC):
         self.status = TaskStatus(subscription.topic, partition)
         self.guard = CapGuard(subscription.caps)
         self._gauges = _Gauges(subscription, partition)
-        self._backoff = 0
+        self._failures = 0
 
     async def run(self) -> None:
         """Returns when the task is fenced, or stopped by a cap. Cancel it to end it: a commit under way is then finished first."""
@@ -73,10 +72,10 @@ class Task(ABC):
             self._end(TaskState.STOPPED, cap.code)
             return False
         except Exception as error:
-            self._enter(TaskState.RETRYING, _code(error))
-            _log.warning("task begins again", reason=self.status.reason, exc_info=error, **self._where())
-            await asyncio.sleep(_BACKOFF[min(self._backoff, len(_BACKOFF) - 1)])
-            self._backoff += 1
+            self._enter(TaskState.RETRYING, code_of(error))
+            _log.warning("task begins again", reason=self.status.reason, **describe(error), **self._where())
+            await asyncio.sleep(backoff(self._failures))
+            self._failures += 1
         return True
 
     def _enter(self, state: TaskState, reason: str | None = None) -> None:
@@ -124,7 +123,7 @@ class Task(ABC):
         """A batch is committed: carry over what it changed, and count it."""
         letters.settle(parked)
         self.guard.add(records, letters)
-        self._backoff = 0
+        self._failures = 0
         self._gauges.consumed.inc(records)
         self._gauges.seconds.observe(time.perf_counter() - began)
         if letters.letters or letters.changes:
@@ -147,13 +146,3 @@ class _Gauges:
         self.running = table.gauge(metrics.TASK_RUNNING).labels(*place)
         self.letters = table.counter(metrics.DEAD_LETTERS)
         self.stops = table.counter(metrics.TASK_STOPS)
-
-
-def _code(error: Exception) -> str:
-    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
-        return "database"
-    if isinstance(error, KafkaError):
-        return "broker"
-    if isinstance(error, OSError):
-        return "connection"
-    return "failed"
