@@ -46,6 +46,7 @@ class Task(ABC):
         self.guard = CapGuard(subscription.caps)
         self._gauges = _Gauges(subscription, partition)
         self._failures = 0
+        self._entered = 0.0
 
     async def run(self) -> None:
         """Returns when the task is fenced, or stopped by a cap. Cancel it to end it: a commit under way is then finished first."""
@@ -80,6 +81,7 @@ class Task(ABC):
 
     def _enter(self, state: TaskState, reason: str | None = None) -> None:
         self.status.state = state
+        self._entered = time.time()
         self.status.reason = reason
         self._gauges.running.set(state is TaskState.RUNNING)
 
@@ -113,8 +115,8 @@ class Task(ABC):
 
     def _listen(self, consumer: AIOKafkaConsumer) -> None:
         """Whether the broker still answers: aiokafka itself tries again for ever, in silence."""
-        answered = consumer.last_poll_timestamp(self.source)
-        if answered and time.time() * 1000 - answered > SILENCE_MS:
+        answered = consumer.last_poll_timestamp(self.source) or self._entered * 1000
+        if time.time() * 1000 - answered > SILENCE_MS:
             self._enter(TaskState.RETRYING, "broker")
         elif self.status.state is not TaskState.RUNNING:
             self._enter(TaskState.RUNNING)
