@@ -44,7 +44,8 @@ _DOORS: Final = "inventory"
 class Instance:
     """Runs for as long as the `with` block, or this process, lasts; none of its processes outlives them.
 
-    `layout` says which processes the services run in. Raises CliError or DevstackError, each one sentence, where it cannot start.
+    `layout` says which processes the services run in; `settings` are further environment variables for them.
+    Raises CliError or DevstackError, each one sentence, where it cannot start.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Instance:
         partitions: int = 4,
         kafka_port: int | None = None,
         postgres_port: int | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.data = data.expanduser().absolute()
         self.profile_file = profile.expanduser().absolute()
@@ -64,6 +66,7 @@ class Instance:
         self.running: Running
         self._layout = {process.name: process for process in layout}
         self._partitions = partitions
+        self._given = settings or {}
         self._stack = devstack(self.data, kafka_port=kafka_port, postgres_port=postgres_port)
         self._children: dict[str, Child] = {}
         self._ports = Ports()
@@ -185,7 +188,7 @@ class Instance:
         }
         if process.service == _DOORS:
             settings["DAICHO_FEED_SECRETS"] = json.dumps(self.feed_secrets)
-        return settings
+        return settings | self._given
 
     def _apply_topics(self) -> None:
         username, password = self.stack.kafka_account("admin")

@@ -22,8 +22,12 @@ ROOMS: Final = {
     "inventory": ("api", "worker", "relay"),
     "classification": ("api", "worker", "projector"),
 }
-TOGETHER: Final[Layout] = tuple(Process(service, service, rooms) for service, rooms in ROOMS.items())
-"""A process for each service."""
+TOGETHER: Final[Layout] = (
+    Process("inventory", "inventory", ROOMS["inventory"]),
+    Process("classification-worker", "classification", ("worker",)),
+    Process("classification-reading", "classification", ("api", "projector")),
+)
+"""Few processes; classifying is one of its own, so that those who read do not keep it waiting."""
 APART: Final[Layout] = tuple(
     Process(f"{service}-{room}", service, (room,)) for service, rooms in ROOMS.items() for room in rooms
 )

@@ -182,9 +182,7 @@ class _Demo:
         )
         summary.write(self._build / "summary.json")
         self._console.print(summary.table(profile, scales, current()))
-        if unplaced:
-            listed = "、".join(f"{say(f'reason.{reason}')} {count}" for reason, count in unplaced.items())
-            self._console.print(say("cli.demo_unplaced", reasons=listed))
+        self._console.print(summary.dead_letters(profile, current()))
         delay = summary.delay
         self._console.print(
             say("cli.demo_delay", count=delay.count, p50=delay.p50, p99=delay.p99, rate=round(per_second))

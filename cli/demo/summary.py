@@ -88,12 +88,29 @@ class Summary:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
+    def dead_letters(self, profile: Profile, lang: Language) -> Table:
+        """Every reason, with how often it came up for which body."""
+        table = Table(title=text("cli.demo_dead_letters", lang), title_justify="left")
+        table.add_column(text("cli.column_reason", lang))
+        table.add_column(text("cli.column_body", lang))
+        by_reason: dict[str, Counter[str]] = {}
+        for figures in self.bodies:
+            name = profile.body_by_id[figures.body].name
+            for reason, count in figures.dead_letters.items():
+                by_reason.setdefault(reason, Counter())[name.ja if lang == "ja" else name.en] = count
+        for reason, count in self.unplaced_dead_letters.items():
+            by_reason.setdefault(reason, Counter())[text("cli.no_known_body", lang)] = count
+        for reason, counts in sorted(by_reason.items()):
+            listed = ", ".join(f"{body} {count}" for body, count in counts.most_common())
+            table.add_row(text(f"reason.{reason}", lang), listed)
+        return table
+
     def table(self, profile: Profile, scales: Mapping[str, Sequence[str]], lang: Language) -> Table:
         table = Table(title=text("cli.demo_summary", lang), title_justify="left")
         table.add_column(text("cli.column_body", lang))
         for name in ("assets", *_DIMENSIONS, "in_force", "imposed", "lifted"):
             table.add_column(text(f"cli.column_{name}", lang), justify="right")
-        table.add_column(text("cli.column_dead_letters", lang))
+        table.add_column(text("cli.column_dead_letters", lang), justify="right")
         for figures in self.bodies:
             body = profile.body_by_id[figures.body].name
             table.add_row(
@@ -103,7 +120,7 @@ class Summary:
                 f"{figures.in_force:,}",
                 f"{figures.imposed:,}",
                 f"{figures.lifted:,}",
-                _reasons(figures.dead_letters, lang),
+                f"{sum(figures.dead_letters.values()):,}",
             )
         return table
 
@@ -111,7 +128,3 @@ class Summary:
 def _levels(counts: Mapping[str, int], scale: Sequence[str]) -> str:
     """Highest first, as a reader looks for it."""
     return " ".join(f"{level}:{counts[level]:,}" for level in reversed(scale) if counts.get(level))
-
-
-def _reasons(counts: Mapping[str, int], lang: Language) -> str:
-    return "\n".join(f"{text(f'reason.{reason}', lang)} {count}" for reason, count in Counter(counts).most_common())

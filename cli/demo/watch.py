@@ -35,7 +35,9 @@ class ObligationWatch:
         self.delays: list[float] = []
         self.last: dict[str, Any] = {}
         self._sent: dict[str, float] = {}
-        self._consumer = AIOKafkaConsumer(**client, isolation_level="read_committed", fetch_max_wait_ms=50)
+        self._consumer = AIOKafkaConsumer(
+            **client, isolation_level="read_committed", auto_offset_reset="earliest", fetch_max_wait_ms=50
+        )
         self._task: asyncio.Task[None] | None = None
         self._arrived = time.perf_counter()
 

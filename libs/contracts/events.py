@@ -103,7 +103,7 @@ class Explanation(Contract):
     """Why an asset has its effective level in one dimension.
 
     `origin` names what binds; `rule` is the id and text of the rule, at the origin asset if inherited.
-    `declared`, `derived` and `inherited` keep the level that each source would have given, or None.
+    `declared` and `derived` keep the level that each of them gives, or None; `inherited` that of the relation that binds.
     """
 
     level: str
