@@ -117,6 +117,9 @@ class PartitionDeadLetters:
 
         Raises OutOfOrder where a piece was handled against the order of a key.
         """
+        if not self._before and not any(map(_is_release, records)):
+            yield from self._handled(records)
+            return
         piece: list[ConsumerRecord] = []
         for record in records:
             if _is_release(record):

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +14,7 @@ from libs.bus.partitioner import NetworkPartitioner, partition_of
 from libs.bus.records import Output
 from libs.bus.settings import KafkaSettings
 from libs.bus.waiting import within
+from libs.contracts import network_of
 
 MAX_REQUEST_BYTES: Final = 5 * 1024 * 1024
 """Above the largest record of the topic table, the dead letters' and the control topic's."""
@@ -95,22 +95,27 @@ class TransactionalWriter:
         return self._partitions[topic]
 
     async def _pack(self, outputs: Iterable[Output], pinned: Mapping[str, int]) -> Mapping[TopicPartition, list[Any]]:
-        batches: defaultdict[TopicPartition, list[Any]] = defaultdict(list)
+        """Batches for each partition, in order. The only work here that is done for each message."""
+        batches: dict[TopicPartition, list[Any]] = {}
+        of_network: dict[tuple[str, bytes], list[Any]] = {}
         now = int(time.time() * 1000)
-        for output in outputs:
-            count = self._partitions.get(output.topic) or await self.partitions(output.topic)
-            partition = pinned[output.topic] % count if output.topic in pinned else partition_of(output.key, count)
-            self._append(batches[TopicPartition(output.topic, partition)], output, now)
+        for topic, key, value, headers in outputs:
+            network = network_of(key)
+            builders = of_network.get((topic, network))
+            if builders is None:
+                place = await self._place(topic, key, pinned)
+                builders = of_network[topic, network] = batches.setdefault(place, [self._producer.create_batch()])
+            try:
+                if builders[-1].append(timestamp=now, key=key, value=value, headers=list(headers)) is None:
+                    builders.append(self._producer.create_batch())
+                    builders[-1].append(timestamp=now, key=key, value=value, headers=list(headers))
+            except (TypeError, ValueError) as error:
+                raise UnsendableError(topic) from error
         return batches
 
-    def _append(self, builders: list[Any], output: Output, now: int) -> None:
-        message = {"timestamp": now, "key": output.key, "value": output.value, "headers": list(output.headers)}
-        try:
-            if not builders or builders[-1].append(**message) is None:
-                builders.append(self._producer.create_batch())
-                builders[-1].append(**message)
-        except (TypeError, ValueError) as error:
-            raise UnsendableError(output.topic) from error
+    async def _place(self, topic: str, key: bytes, pinned: Mapping[str, int]) -> TopicPartition:
+        count = await self.partitions(topic)
+        return TopicPartition(topic, pinned[topic] % count if topic in pinned else partition_of(key, count))
 
     async def _sent(self, batches: Mapping[TopicPartition, list[Any]]) -> dict[TopicPartition, int]:
         """All partitions at once; whatever fails, what is under way is waited for, so that no error is lost."""
