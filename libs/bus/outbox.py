@@ -21,7 +21,7 @@ from libs.bus.handlers import Connection
 from libs.bus.producing import START_PATIENCE, TransactionalWriter
 from libs.bus.records import Output
 from libs.bus.settings import KafkaSettings
-from libs.bus.waiting import uninterrupted
+from libs.bus.waiting import Pace, uninterrupted
 from libs.observability import Metrics, ProbeResult, metrics
 
 CHANNEL: Final = "outbox"
@@ -71,6 +71,7 @@ class OutboxRelay:
         *,
         batch_rows: int = 2_000,
         poll_seconds: float = 1.0,
+        pause_seconds: float = 0.02,
     ) -> None:
         self._pool = pool
         self._settings = settings
@@ -78,6 +79,7 @@ class OutboxRelay:
         self._produced = meters.counter(metrics.PRODUCED)
         self._batch_rows = batch_rows
         self._poll_seconds = poll_seconds
+        self._pace = Pace(pause_seconds)
         self._rows_came = asyncio.Event()
         self._failures = 0
         self._code: str | None = "starting"
@@ -107,12 +109,14 @@ class OutboxRelay:
                 await writer.start()
             self._code = None
             while True:
+                await self._pace.rest()
                 self._rows_came.clear()
                 rows = await connection.fetch(_READ, self._batch_rows)
                 if rows:
                     await uninterrupted(self._send(writer, connection, rows), _STOP_PATIENCE)
                     self._failures = 0
                 if len(rows) < self._batch_rows:
+                    self._pace.begun()
                     await self._sleep(connection)
 
     async def _become_the_one(self, connection: Any, stack: AsyncExitStack) -> None:

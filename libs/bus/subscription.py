@@ -32,11 +32,16 @@ class Caps:
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes of a batch: records handled in one transaction, and bytes fetched and sent at once."""
+    """Sizes of a batch: records handled in one transaction, and bytes fetched and sent at once.
+
+    Between two batches that are not full there are at least `pause_seconds`: under a steady stream a transaction costs broker and
+    database more than the records in it do. A record that comes alone does not wait.
+    """
 
     max_records: int = 4_000
     fetch_bytes: int = 2 * 1024 * 1024
     send_bytes: int = 512 * 1024
+    pause_seconds: float = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)

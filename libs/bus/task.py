@@ -17,6 +17,7 @@ from libs.bus.deadletters import CapExceeded, CapGuard, ParkedKeys, PartitionDea
 from libs.bus.failures import backoff, code_of, describe
 from libs.bus.records import ConsumerRecord
 from libs.bus.subscription import Subscription, TaskState, TaskStatus
+from libs.bus.waiting import Pace
 from libs.observability import metrics
 
 POLL_MS: Final = 1000
@@ -45,6 +46,7 @@ class Task(ABC):
         self.status = TaskStatus(subscription.topic, partition)
         self.guard = CapGuard(subscription.caps)
         self._gauges = _Gauges(subscription, partition)
+        self._pace = Pace(subscription.limits.pause_seconds)
         self._failures = 0
         self._entered = 0.0
 
@@ -100,8 +102,11 @@ class Task(ABC):
 
     async def _poll(self, consumer: AIOKafkaConsumer, limit: int) -> list[ConsumerRecord]:
         """The next records, as soon as there is one; none after a second without."""
+        await self._pace.rest()
         found = await consumer.getmany(self.source, timeout_ms=POLL_MS, max_records=limit)
         records: list[ConsumerRecord] = found.get(self.source, [])
+        if 0 < len(records) < limit:
+            self._pace.begun()
         if not records:
             await self._measure(consumer)
             self._listen(consumer)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -32,6 +33,23 @@ async def uninterrupted(work: Coroutine[Any, Any, T], seconds: float) -> T:
             await within(_finished(task), seconds)
             task.cancel()
         raise
+
+
+class Pace:
+    """Keeps `seconds` between what would else follow at once."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = 0.0
+
+    async def rest(self) -> None:
+        """Wait until it is time again."""
+        if (left := self._next - time.monotonic()) > 0:
+            await asyncio.sleep(left)
+
+    def begun(self) -> None:
+        """From now on the seconds count."""
+        self._next = time.monotonic() + self._seconds
 
 
 async def _finished(task: asyncio.Task[Any]) -> None:
