@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from libs.bus import KafkaSettings
-from libs.contracts import StandardPublished, kafka_headers, make_key, source_urn
+from libs.contracts import DutyRef, StandardPublished, kafka_headers, make_key, source_urn
 from libs.contracts.topics import CONTROL
 from libs.standards import Standard
 from services.classification.domain import SERVICE, Clock
@@ -14,15 +16,31 @@ from services.classification.domain import SERVICE, Clock
 _NO_BODY = "-"
 
 
-async def publish_standard(kafka: KafkaSettings, standard: Standard, municipality: str, clock: Clock) -> bool:
-    """Publish the standard unless the last one published under its name is the same; returns whether it did."""
+async def publish_standard(
+    kafka: KafkaSettings, standard: Standard, municipality: str, clock: Clock
+) -> Mapping[str, DutyRef]:
+    """Publish the standard unless the last one published under its name is the same.
+
+    Returns every duty that the log still knows of earlier standards, by id, as the last of them had it.
+    """
     name = standard.document.name
     key = make_key(_NO_BODY, "standard", name)
-    last = await _last_under(kafka, key)
-    if last is not None and last.data.digest == standard.digest:
-        return False
-    revision = 1 if last is None else (last.revision or 0) + 1
-    event = StandardPublished(
+    before = await _published_under(kafka, key)
+    if not before or before[-1].data.digest != standard.digest:
+        revision = (before[-1].revision or 0) + 1 if before else 1
+        await _publish(kafka, key, _event(standard, municipality, clock, revision))
+    return duties_of(before)
+
+
+def duties_of(published: Iterable[StandardPublished]) -> Mapping[str, DutyRef]:
+    """Every duty of several standards, by id; where they differ, as the last one has it."""
+    duties = (duty for event in published for duty in event.data.duties)
+    return {duty.id: DutyRef(id=duty.id, part=duty.part, audience=duty.audience, title=duty.title) for duty in duties}
+
+
+def _event(standard: Standard, municipality: str, clock: Clock, revision: int) -> StandardPublished:
+    name = standard.document.name
+    return StandardPublished(
         id=f"standard/{name}:{revision}",
         source=source_urn(municipality, _NO_BODY, SERVICE),
         subject=name,
@@ -31,16 +49,19 @@ async def publish_standard(kafka: KafkaSettings, standard: Standard, municipalit
         standardversion=standard.version,
         data=standard.published(),
     )
+
+
+async def _publish(kafka: KafkaSettings, key: bytes, event: StandardPublished) -> None:
     producer = AIOKafkaProducer(**kafka.client(), enable_idempotence=True, max_request_size=CONTROL.max_record_bytes)
     async with producer:
         value = event.model_dump_json(exclude_none=True).encode()
         await producer.send_and_wait(CONTROL.name, key=key, value=value, headers=kafka_headers(event), partition=0)
-    return True
 
 
-async def _last_under(kafka: KafkaSettings, key: bytes) -> StandardPublished | None:
+async def _published_under(kafka: KafkaSettings, key: bytes) -> list[StandardPublished]:
+    """What is left of the standards under a key, in order: compaction keeps the last one for ever, others for a time."""
     partition = TopicPartition(CONTROL.name, 0)
-    last: StandardPublished | None = None
+    found: list[StandardPublished] = []
     async with AIOKafkaConsumer(**kafka.client(), isolation_level="read_committed", fetch_max_wait_ms=50) as consumer:
         consumer.assign([partition])
         end = (await consumer.end_offsets([partition]))[partition]
@@ -48,5 +69,5 @@ async def _last_under(kafka: KafkaSettings, key: bytes) -> StandardPublished | N
         while await consumer.position(partition) < end:
             for record in (await consumer.getmany(partition, timeout_ms=500)).get(partition, []):
                 if record.key == key and record.value is not None:
-                    last = StandardPublished.model_validate_json(record.value)
-    return last
+                    found.append(StandardPublished.model_validate_json(record.value))
+    return found

@@ -16,6 +16,7 @@ from libs.contracts import (
     AssetStatus,
     ClassificationChanged,
     Dimension,
+    DutyRef,
     Explanation,
     Levels,
     ObligationsChanged,
@@ -66,12 +67,15 @@ class Classifier:
     """The networks of one partition: their graphs, and what was published of each asset.
 
     State is per key, not per asset: an asset that moves to another body is lifted under its old key and begins anew under the other.
+    `withdrawn` tells of duties that only earlier standards knew, for where they are lifted.
     """
 
-    def __init__(self, standard: Standard, municipality: str, clock: Clock) -> None:
+    def __init__(
+        self, standard: Standard, municipality: str, clock: Clock, withdrawn: Mapping[str, DutyRef] | None = None
+    ) -> None:
         self._standard = standard
-        self._scribe = Scribe(standard, municipality, clock)
-        self._graphs: dict[str, NetworkGraph] = {}
+        self._scribe = Scribe(standard, municipality, clock, withdrawn or {})
+        self._networks: dict[str, _Network] = {}
         self._published: dict[bytes, Published] = {}
         self._seen: dict[bytes, int] = {}
 
@@ -91,22 +95,26 @@ class Classifier:
         """Evaluate a batch once and return the events of what it changed. Revisions seen before are passed over."""
         changes: dict[str, _Changes] = {}
         for event in events:
-            asset = event.data.after
+            asset, revision = event.data.after, event.revision or 0
             key = make_key(asset.network, asset.body, asset.asset_id)
-            if (event.revision or 0) > self._seen.get(key, 0):
-                self._seen[key] = event.revision or 0
-                changes.setdefault(asset.network, _Changes()).add(key, event)
+            if revision <= self._seen.get(key, 0):
+                continue
+            self._seen[key] = revision
+            change = changes.setdefault(asset.network, _Changes())
+            change.causes[key] = event
+            if self._network(asset.network).is_news(asset.asset_id, revision):
+                change.latest[asset.asset_id] = asset
         return [message for network, change in changes.items() for message in self._evaluate(network, change)]
 
     def _evaluate(self, network: str, changes: _Changes) -> Iterator[Message]:
         some_cause = next(iter(changes.causes.values()))
-        for verdict in self._graph(network).apply(list(changes.latest.values())):
+        for verdict in self._network(network).graph.apply(list(changes.latest.values())):
             asset = verdict.asset
             key = make_key(network, asset.body, asset.asset_id)
             yield from self._compared(key, verdict, changes.causes.get(key, some_cause))
         for key, event in changes.causes.items():
             if event.data.after.status is AssetStatus.RETIRED:
-                # also where the asset went on under another body's key in the same batch
+                # also where the asset has gone on under another body's key, by this batch or before it
                 yield from self._compared(key, Verdict(event.data.after, None, {}, (), changed=True), event)
 
     def _compared(self, key: bytes, verdict: Verdict, cause: AssetChanged) -> list[Message]:
@@ -123,22 +131,36 @@ class Classifier:
         messages = [self._scribe.levels(key, event)] if levels_differ else []
         return [*messages, self._scribe.obligations(key, event)] if duties_differ else messages
 
-    def _graph(self, network: str) -> NetworkGraph:
-        if network not in self._graphs:
-            self._graphs[network] = NetworkGraph(self._standard)
-        return self._graphs[network]
+    def _network(self, network: str) -> _Network:
+        if network not in self._networks:
+            self._networks[network] = _Network(NetworkGraph(self._standard))
+        return self._networks[network]
+
+
+@dataclass(slots=True)
+class _Network:
+    """A graph, and the highest revision of each asset that it has taken.
+
+    Order is kept per key only: what was parked under the key that an asset had before it moved comes after the move.
+    """
+
+    graph: NetworkGraph
+    newest: dict[str, int] = field(default_factory=dict)
+
+    def is_news(self, asset_id: str, revision: int) -> bool:
+        """Whether the graph is to take this revision; from then on no lower one."""
+        if revision <= self.newest.get(asset_id, 0):
+            return False
+        self.newest[asset_id] = revision
+        return True
 
 
 @dataclass(slots=True)
 class _Changes:
-    """Of one network: the last state of each asset, and the event behind it under each key."""
+    """Of one network: the last state of each asset, and the last event under each key."""
 
     latest: dict[str, Asset] = field(default_factory=dict)
     causes: dict[bytes, AssetChanged] = field(default_factory=dict)
-
-    def add(self, key: bytes, event: AssetChanged) -> None:
-        self.latest[event.data.after.asset_id] = event.data.after
-        self.causes[key] = event
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +175,9 @@ class _Event:
 class Scribe:
     """Writes events down as JSON by itself, for the models take several times as long; a test holds it to them."""
 
-    def __init__(self, standard: Standard, municipality: str, clock: Clock) -> None:
+    def __init__(self, standard: Standard, municipality: str, clock: Clock, withdrawn: Mapping[str, DutyRef]) -> None:
         self._standard = standard
+        self._refs = {**withdrawn, **{duty.id: duty.duty_ref() for duty in standard.document.obligations}}
         self._municipality = municipality
         self._clock = clock
         self._imposed: dict[tuple[str, ...], bytes] = {}
@@ -219,18 +242,10 @@ class Scribe:
         return known
 
     def _duty_refs(self, ids: tuple[str, ...]) -> bytes:
+        """A duty of which no standard is left that knows it has no text: that it is gone is seen by what is in force."""
         if (known := self._lifted.get(ids)) is None:
-            known = self._lifted[ids] = to_json([self._standard.duty_ref(one) for one in ids])
+            known = self._lifted[ids] = to_json([self._refs[one] for one in ids if one in self._refs])
         return known
-
-
-def ranks_of(standard: Standard, levels: Levels) -> tuple[int, int, int]:
-    """The places of levels in their scales; raises ValueError for a level of another standard's."""
-    return (
-        standard.rank(Dimension.CONFIDENTIALITY, levels.confidentiality),
-        standard.rank(Dimension.INTEGRITY, levels.integrity),
-        standard.rank(Dimension.AVAILABILITY, levels.availability),
-    )
 
 
 def _ref(asset: Asset) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import httpx
 
-from libs.bus import OffsetConsumer, PartitionWorker, Subscription
+from libs.bus import Limits, OffsetConsumer, PartitionWorker, Subscription
 from libs.bus.handlers import Apply
 from libs.contracts import Profile
 from libs.contracts.topics import ASSETS, CLASSIFICATIONS, OBLIGATIONS
@@ -33,6 +33,8 @@ from services.classification.worker import GROUP, PROJECTION, AssetHandler, Proj
 
 ROOMS: Final = ("api", "worker", "projector")
 MIGRATE: Final = "migrate"
+READING: Final = Limits(pause_seconds=0.1)
+"""Who reads can wait a little; who is told of obligations does not wait behind the read model."""
 
 
 def utc_now() -> datetime:
@@ -61,10 +63,10 @@ class Service:
         await run_rooms(work)
 
     async def _worker(self) -> Coroutine[Any, Any, None]:
-        await publish_standard(self._settings.kafka, self._standard, self._profile.municipality, utc_now)
+        known = await publish_standard(self._settings.kafka, self._standard, self._profile.municipality, utc_now)
         worker = PartitionWorker(
             self._subscription(GROUP, ASSETS.name),
-            lambda _partition: AssetHandler(self._standard, self._profile, utc_now),
+            lambda _partition: AssetHandler(self._standard, self._profile, utc_now, known),
         )
         self._probes.append(worker)
         return worker.run()
@@ -79,12 +81,13 @@ class Service:
             (OBLIGATIONS.name, projector.apply_duties),
         ]
         consumers = [
-            OffsetConsumer(self._subscription(f"{PROJECTION}-{topic}", topic), pool, apply) for topic, apply in shown
+            OffsetConsumer(self._subscription(f"{PROJECTION}-{topic}", topic, READING), pool, apply)
+            for topic, apply in shown
         ]
         self._probes += consumers
         return [consumer.run() for consumer in consumers]
 
-    def _subscription(self, group: str, topic: str) -> Subscription:
+    def _subscription(self, group: str, topic: str, limits: Limits = Limits()) -> Subscription:  # noqa: B008 - it is frozen
         return Subscription(
             settings=self._settings.kafka,
             group=group,
@@ -94,6 +97,7 @@ class Service:
             instance=self._settings.member,
             metrics=self._metrics,
             caps=self._settings.caps,
+            limits=limits,
         )
 
     async def _serve(self, *, with_api: bool) -> None:

@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 from pydantic_core import to_json
 
 from libs.bus import (
@@ -18,7 +18,9 @@ from libs.bus import (
     Rejected,
     check_key,
     decode,
+    letter_id,
 )
+from libs.bus.deadletters import RELEASE_DISCARD, is_of
 from libs.bus.decoding import sentence
 from libs.contracts import (
     AssetChange,
@@ -27,12 +29,14 @@ from libs.contracts import (
     ClassificationChanged,
     CloudEvent,
     Contract,
+    DeadLettered,
+    DutyRef,
     Levels,
     ObligationsChanged,
     Profile,
     Reason,
 )
-from libs.contracts.topics import ASSETS, CLASSIFICATIONS, OBLIGATIONS
+from libs.contracts.topics import ASSETS, CLASSIFICATIONS, DEADLETTERS, MAX_RECORD_BYTES, OBLIGATIONS
 from libs.standards import Standard
 from services.classification import store
 from services.classification.domain import Classifier, Clock, ranks_of
@@ -46,21 +50,26 @@ PROJECTION: Final = "classification-projection"
 class AssetHandler:
     """The handler of one partition of the assets topic; see `libs.bus.PartitionHandler`."""
 
-    def __init__(self, standard: Standard, profile: Profile, clock: Clock) -> None:
-        self._classifier = Classifier(standard, profile.municipality, clock)
+    def __init__(
+        self, standard: Standard, profile: Profile, clock: Clock, withdrawn: Mapping[str, DutyRef] | None = None
+    ) -> None:
+        self._classifier = Classifier(standard, profile.municipality, clock, withdrawn)
 
     async def restore(self, log: PartitionLog) -> Sequence[Output]:
         """Read what was published and all assets, evaluate anew, and return the differences: none, but after a new standard."""
         async for records in log.read(CLASSIFICATIONS.name):
             for record in records:
-                self._classifier.recall_levels(record.key or b"", decode(ClassificationChanged, record))
+                event = decode(ClassificationChanged, record, max_bytes=MAX_RECORD_BYTES)
+                self._classifier.recall_levels(record.key or b"", event)
         async for records in log.read(OBLIGATIONS.name):
             for record in records:
-                self._classifier.recall_obligations(record.key or b"", decode(ObligationsChanged, record))
+                duties = decode(ObligationsChanged, record, max_bytes=MAX_RECORD_BYTES)
+                self._classifier.recall_obligations(record.key or b"", duties)
+        letters = await _letters(log)
         events: list[AssetChanged] = []
         async for records in log.read(ASSETS.name, until_committed=True):
-            events += _readable(records)
-        return _outputs(self._classifier, sorted(events, key=lambda event: event.revision or 0))
+            events += _handled_before(records, letters)
+        return _outputs(self._classifier, events)
 
     def handle(self, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters) -> Sequence[Output]:
         """Evaluate a batch; what cannot be read goes to the dead letters."""
@@ -99,6 +108,9 @@ class _AfterOnly(AssetChange):
 
 
 class _AssetSeen(AssetChanged):
+    """Without a revision nobody could tell it from one seen before."""
+
+    revision: Annotated[int, Field(ge=1)]
     data: _AfterOnly
 
 
@@ -109,9 +121,20 @@ def _read(record: ConsumerRecord) -> AssetChanged:
     return event
 
 
-def _readable(records: Iterable[ConsumerRecord]) -> Iterator[AssetChanged]:
-    """Those that are no dead letters."""
+async def _letters(log: PartitionLog) -> Collection[bytes]:
+    """The ids of this consumer's dead letters: theirs lie in the partition with the number of the input's."""
+    ids: set[bytes] = set()
+    async for records in log.read(DEADLETTERS.name):
+        ids.update(dict(record.headers).get("ce_id") or b"" for record in records if is_of(record, DeadLettered))
+    return ids
+
+
+def _handled_before(records: Iterable[ConsumerRecord], letters: Collection[bytes]) -> Iterator[AssetChanged]:
+    """Those that were not put aside, nor given up; a record on which the program failed would fail it again."""
     for record in records:
+        letter = letter_id(GROUP, record.topic, record.partition, record.offset).encode()
+        if letter in letters or RELEASE_DISCARD in dict(record.headers):
+            continue
         try:
             yield _read(record)
         except Rejected:
