@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -64,7 +65,8 @@ class Api:
 
     def __init__(self, sessions: Sessions, standard: Standard, profile: Profile) -> None:
         self._sessions = sessions
-        self._standard = standard
+        self._standard = standard.published()
+        self._duties = {duty.id: duty for duty in self._standard.duties}
         self._bodies = frozenset(profile.body_by_id)
 
     def router(self) -> APIRouter:
@@ -90,12 +92,12 @@ class Api:
         limit: Annotated[int, Query(ge=1, le=MOST_A_PAGE)] = 100,
     ) -> Page:
         """Assets by id; each minimum is a level of the standard's scale and finds that level and those above."""
-        minimum = {
-            dimension: self._rank(dimension, code)
+        levels = {
+            dimension: self._at_least(dimension, code)
             for dimension, code in zip(Dimension, (min_confidentiality, min_integrity, min_availability), strict=True)
             if code is not None
         }
-        wanted = store.Wanted(body=body, kind=kind, zone=zone, obligation=obligation, minimum=minimum)
+        wanted = store.Wanted(body=body, kind=kind, zone=zone, obligation=obligation, levels=levels)
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             rows = await store.page(session, wanted, after=after, limit=limit + 1)
         items = tuple(self._shown(row) for row in rows[:limit])
@@ -103,61 +105,59 @@ class Api:
 
     async def classification(self, asset_id: UUID, caller: Reader, response: Response) -> ClassifiedAsset:
         """One asset: why it has the levels it has."""
-        found = await self._found(asset_id, caller)
-        response.headers["ETag"] = f'"{found.revision}"'
-        return found
+        row = await self._row(asset_id, caller)
+        # levels and obligations of one revision arrive one after the other
+        response.headers["ETag"] = f'"{row.levels_revision}-{row.duties_revision}"'
+        return self._shown(row)
 
     async def obligations(self, asset_id: UUID, caller: Reader) -> tuple[Duty, ...]:
         """The obligations in force for one asset, whole."""
-        found = await self._found(asset_id, caller)
-        known = {duty.id for duty in self._standard.published().duties}
-        return tuple(self._standard.duty(one) for one in found.in_force if one in known)
+        row = await self._row(asset_id, caller)
+        return tuple(self._duties[one] for one in row.in_force if one in self._duties)
 
     async def standard(self, _caller: Reader) -> PublishedStandard:
         """The standard in force: its scales in rising order, and every obligation."""
-        return self._standard.published()
+        return self._standard
 
     async def summary(self, caller: Reader) -> tuple[BodySummary, ...]:
         """Counts by body."""
         counts: dict[str, dict[Dimension, dict[str, int]]] = {}
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             for dimension in Dimension:
-                for body, rank, count in await store.level_counts(session, dimension):
-                    levels = counts.setdefault(body, {}).setdefault(dimension, {})
-                    levels[self._standard.level(dimension, rank)] = count
+                for body, level, count in await store.level_counts(session, dimension):
+                    counts.setdefault(body, {}).setdefault(dimension, {})[level] = count
             duties = dict(await store.duty_counts(session))
         return tuple(
             BodySummary(
                 body=body,
                 assets=sum(levels[Dimension.CONFIDENTIALITY].values()),
-                levels=levels,
+                levels={dimension: self._in_order(dimension, found) for dimension, found in levels.items()},
                 obligations_in_force=duties.get(body, 0),
             )
             for body, levels in sorted(counts.items())
         )
 
-    async def _found(self, asset_id: UUID, caller: Identity) -> ClassifiedAsset:
+    async def _row(self, asset_id: UUID, caller: Identity) -> store.ClassificationRow:
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             row = await store.classification_of(session, asset_id)
         if row is None:
             raise ProblemError(ProblemType.NOT_FOUND, "classification.asset_not_found")
-        return self._shown(row)
+        return row
 
-    def _rank(self, dimension: Dimension, code: str) -> int:
-        try:
-            return self._standard.rank(dimension, code)
-        except ValueError:
-            known = ", ".join(self._standard.published().scales[dimension])
-            error = FieldError(f"/query/min_{dimension.value}", "classification.level_unknown", known=known)
-            raise ProblemError(ProblemType.INVALID, "problems.invalid", errors=[error], count=1) from None
+    def _at_least(self, dimension: Dimension, code: str) -> Sequence[str]:
+        scale = self._standard.scales[dimension]
+        if code not in scale:
+            error = FieldError(f"query:min_{dimension.value}", "classification.level_unknown", known=", ".join(scale))
+            raise ProblemError(ProblemType.INVALID, "problems.invalid", errors=[error], count=1)
+        return scale[scale.index(code) :]
+
+    def _in_order(self, dimension: Dimension, counts: Mapping[str, int]) -> dict[str, int]:
+        """In the order of the scale; a level of an earlier standard, which is there until it is evaluated anew, at the end."""
+        scale = self._standard.scales[dimension]
+        return {level: counts[level] for level in (*scale, *sorted(counts.keys() - set(scale))) if level in counts}
 
     def _shown(self, row: store.ClassificationRow) -> ClassifiedAsset:
-        ranks = (row.confidentiality, row.integrity, row.availability)
-        levels = {
-            dimension: self._standard.level(dimension, rank)
-            for dimension, rank in zip(Dimension, ranks, strict=True)
-            if rank is not None
-        }
+        levels = {dimension: getattr(row, dimension) for dimension in Dimension}
         content: dict[str, Any] = row.model_dump(exclude={*Dimension, "levels_revision", "duties_revision"})
         revision = max(row.levels_revision, row.duties_revision)
         return ClassifiedAsset.model_validate({**content, "levels": levels, "revision": revision})

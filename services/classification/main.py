@@ -75,7 +75,7 @@ class Service:
         pool = await create_pool(self._settings.postgres)
         self._stack.push_async_callback(pool.close)
         self._probes.append(PostgresProbe(pool))
-        projector = Projector(self._standard, self._profile)
+        projector = Projector(self._profile)
         shown: list[tuple[str, Apply]] = [
             (CLASSIFICATIONS.name, projector.apply_levels),
             (OBLIGATIONS.name, projector.apply_duties),

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, BigInteger, Index, SmallInteger, String, text
+from sqlalchemy import ARRAY, BigInteger, Index, String, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -29,9 +29,9 @@ Base = model_base()
 
 
 class ClassificationRow(Base, table=True):
-    """An asset under one body: its levels as ranks to compare by, its explanations and obligations as JSON to show.
+    """An asset under one body: its levels, its explanations as JSON to show, and the ids of its obligations.
 
-    `levels_revision` and `duties_revision` are those of the last event of either topic. A retired asset keeps its row,
+    Levels stand here by their codes: ranks would be another standard's after it has been replaced. `levels_revision` and `duties_revision` are those of the last event of either topic. A retired asset keeps its row,
     with no levels, so that an older event that comes again is known to be old.
     """
 
@@ -51,9 +51,9 @@ class ClassificationRow(Base, table=True):
     asset_revision: int = Field(sa_type=BigInteger)
     standard: str | None = None
     levels_revision: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
-    confidentiality: int | None = Field(default=None, sa_type=SmallInteger)
-    integrity: int | None = Field(default=None, sa_type=SmallInteger)
-    availability: int | None = Field(default=None, sa_type=SmallInteger)
+    confidentiality: str | None = None
+    integrity: str | None = None
+    availability: str | None = None
     explanations: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
     duties_revision: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs={"server_default": text("0")})
     in_force: list[str] = Field(
@@ -89,9 +89,9 @@ class Shown(NamedTuple):
     asset_revision: int
     standard: str | None
     revision: int
-    confidentiality: int | None = None
-    integrity: int | None = None
-    availability: int | None = None
+    confidentiality: str | None = None
+    integrity: str | None = None
+    availability: str | None = None
     explanations: str | None = None
     in_force: list[str] | None = None
 
@@ -109,19 +109,20 @@ _STAGING: Final = StagingTable(
         "asset_revision": "bigint",
         "standard": "text",
         "revision": "bigint",
-        "confidentiality": "smallint",
-        "integrity": "smallint",
-        "availability": "smallint",
+        "confidentiality": "text",
+        "integrity": "text",
+        "availability": "text",
         "explanations": "text",
         "in_force": "text[]",
     },
 )
 
 _ASSET: Final = "body, asset_id, network, name, kind, zone, section, asset_revision, standard"
-_REFRESHED: Final = """
-  name = excluded.name, kind = excluded.kind, zone = excluded.zone, section = excluded.section,
-  asset_revision = greatest(shown.asset_revision, excluded.asset_revision), standard = excluded.standard
-"""
+_REFRESHED: Final = ", ".join(
+    # the two topics are read each at its own pace
+    f"{column} = CASE WHEN excluded.asset_revision >= shown.asset_revision THEN excluded.{column} ELSE shown.{column} END"
+    for column in ("name", "kind", "zone", "section", "asset_revision", "standard")
+)
 
 _MERGE_LEVELS: Final = f"""
 INSERT INTO asset_classification AS shown
@@ -168,13 +169,13 @@ async def _merge(connection: PoolConnection, bodies: Iterable[str], rows: Sequen
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a list is narrowed to; `minimum` has the lowest rank wanted per dimension."""
+    """What a list is narrowed to; `levels` has the levels wanted per dimension."""
 
     body: str | None = None
     kind: AssetKind | None = None
     zone: Zone | None = None
     obligation: str | None = None
-    minimum: Mapping[Dimension, int] | None = None
+    levels: Mapping[Dimension, Collection[str]] = field(default_factory=dict)
 
 
 async def page(session: AsyncSession, wanted: Wanted, *, after: UUID | None, limit: int) -> Sequence[ClassificationRow]:
@@ -184,8 +185,8 @@ async def page(session: AsyncSession, wanted: Wanted, *, after: UUID | None, lim
     for column, value in ((col(row.body), wanted.body), (col(row.kind), wanted.kind), (col(row.zone), wanted.zone)):
         if value is not None:
             query = query.where(column == value)
-    for dimension, rank in (wanted.minimum or {}).items():
-        query = query.where(getattr(row, dimension.value) >= rank)
+    for dimension, codes in wanted.levels.items():
+        query = query.where(getattr(row, dimension.value).in_(codes))
     if wanted.obligation is not None:
         query = query.where(col(row.in_force).contains([wanted.obligation]))
     if after is not None:
@@ -200,10 +201,10 @@ async def classification_of(session: AsyncSession, asset_id: UUID) -> Classifica
     return (await session.exec(found)).first()
 
 
-async def level_counts(session: AsyncSession, dimension: Dimension) -> Sequence[tuple[str, int, int]]:
-    """How many assets each body has at each rank of a dimension."""
-    body, rank = col(ClassificationRow.body), getattr(ClassificationRow, dimension.value)
-    query = select(body, rank, func.count()).where(rank.is_not(None)).group_by(body, rank).order_by(body, rank)
+async def level_counts(session: AsyncSession, dimension: Dimension) -> Sequence[tuple[str, str, int]]:
+    """How many assets each body has at each level of a dimension."""
+    body, level = col(ClassificationRow.body), getattr(ClassificationRow, dimension.value)
+    query = select(body, level, func.count()).where(level.is_not(None)).group_by(body, level)
     return (await session.exec(query)).all()
 
 

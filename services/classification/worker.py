@@ -39,7 +39,7 @@ from libs.contracts import (
 from libs.contracts.topics import ASSETS, CLASSIFICATIONS, DEADLETTERS, MAX_RECORD_BYTES, OBLIGATIONS
 from libs.standards import Standard
 from services.classification import store
-from services.classification.domain import Classifier, Clock, ranks_of
+from services.classification.domain import Classifier, Clock
 
 GROUP: Final = "classification"
 """Consumer group on the assets topic; also the name in dead letters, and the beginning of transactional ids."""
@@ -150,8 +150,7 @@ def _outputs(classifier: Classifier, events: Sequence[AssetChanged]) -> list[Out
 class Projector:
     """Shows in the read model what the events say; its methods are what `libs.bus.OffsetConsumer` asks for."""
 
-    def __init__(self, standard: Standard, profile: Profile) -> None:
-        self._standard = standard
+    def __init__(self, profile: Profile) -> None:
         self._bodies = frozenset(profile.body_by_id)
 
     async def apply_levels(
@@ -173,11 +172,10 @@ class Projector:
         shown = self._shown(event, change)
         if change.after is None:
             return shown
-        confidentiality, integrity, availability = ranks_of(self._standard, change.after)
         return shown._replace(
-            confidentiality=confidentiality,
-            integrity=integrity,
-            availability=availability,
+            confidentiality=change.after.confidentiality,
+            integrity=change.after.integrity,
+            availability=change.after.availability,
             explanations=to_json(change.explanations).decode(),
         )
 

@@ -27,9 +27,9 @@ def upgrade() -> None:
         sa.Column("asset_revision", sa.BigInteger(), nullable=False),
         sa.Column("standard", sa.String()),
         sa.Column("levels_revision", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
-        sa.Column("confidentiality", sa.SmallInteger()),
-        sa.Column("integrity", sa.SmallInteger()),
-        sa.Column("availability", sa.SmallInteger()),
+        sa.Column("confidentiality", sa.String()),
+        sa.Column("integrity", sa.String()),
+        sa.Column("availability", sa.String()),
         sa.Column("explanations", postgresql.JSONB()),
         sa.Column("duties_revision", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
         sa.Column(
