@@ -33,7 +33,7 @@ from services.classification.worker import GROUP, PROJECTION, AssetHandler, Proj
 
 ROOMS: Final = ("api", "worker", "projector")
 MIGRATE: Final = "migrate"
-READING: Final = Limits(pause_seconds=0.1)
+READING: Final = Limits(pause_seconds=0.5)
 """Who reads can wait a little; who is told of obligations does not wait behind the read model."""
 
 
