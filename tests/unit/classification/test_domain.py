@@ -140,6 +140,21 @@ class TestTake:
         assert last[b"mayor/mayor/roll"].data.in_force == ()
         assert "H-07" in last[b"mayor/election/roll"].data.in_force
 
+    def test_what_comes_late_under_the_key_before_a_move_does_not_undo_it(
+        self, classifier: Classifier, changed: Any
+    ) -> None:
+        holds = changed("system", kind="system", relations=[("stores", "roll")])
+        classifier.take([changed("roll", facts=RESIDENTS), holds])
+        leaves, arrives = changed("roll", retired=True), changed("roll", facts=RESIDENTS, body="election")
+        classifier.take([arrives])
+
+        late = classifier.take([leaves])
+        downgraded = classifier.take([changed("roll", body="election", facts={"published": True})])
+
+        assert {one.key for one in late} == {b"mayor/mayor/roll"}
+        assert levels(late)["roll"].data.after is None
+        assert {one.key for one in downgraded} == {b"mayor/election/roll", b"mayor/mayor/system"}
+
 
 class TestRecall:
     def test_a_new_life_goes_on_where_the_last_one_ended(self, standard: Standard, changed: Any) -> None:
