@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The events of random changes in several networks against an evaluation from scratch: nothing missing, nothing said twice or
+to another body, and neither messages that come again nor restarts, the log compacted or not, are seen in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.contracts import (
+    Asset,
+    AssetChange,
+    AssetChanged,
+    AssetStatus,
+    Change,
+    ClassificationChanged,
+    DeclaredLevels,
+    Explanation,
+    ObligationsChanged,
+    Relation,
+    make_key,
+)
+from libs.contracts.topics import CLASSIFICATIONS
+from libs.standards import NetworkGraph, Standard, Verdict
+from services.classification.domain import Classifier, Message
+from services.classification.settings import BASE, Settings
+
+NETWORK_OF = {"mayor": "city", "election": "city", "waterworks": "water"}
+IDS = tuple(f"asset-{letter}" for letter in "abcdef")
+FACTS: tuple[Mapping[str, Any], ...] = (
+    {},
+    {"data_kinds": ["resident"], "personal_data": True, "record_count": 91234},
+    {"data_kinds": ["tax"], "personal_data": True},
+    {"published": True},
+    {"rto_hours": 3},
+    {"location": "書庫"},
+)
+RELATIONS = ("stores", "runs_on", "connects", "housed_in", "redundant_with")
+NOW = datetime(2026, 4, 1, tzinfo=UTC)
+
+
+class State(NamedTuple):
+    """What a feed says of an asset."""
+
+    body: str
+    kind: str
+    facts: Mapping[str, Any]
+    declared: str | None
+    relations: tuple[tuple[str, str], ...]
+    retired: bool
+
+
+@dataclass
+class Inventory:
+    """Writes what the real one would: revisions that rise per asset, and two events for an asset that changes body."""
+
+    states: dict[str, State] = field(default_factory=dict)
+    revisions: dict[str, int] = field(default_factory=dict)
+    log: list[AssetChanged] = field(default_factory=list)
+    traces: Any = field(default_factory=lambda: count(1))
+
+    def tell(self, asset_id: str, state: State) -> list[AssetChanged]:
+        known = self.states.get(asset_id)
+        if state == known or (state.retired and (known is None or known.retired)):
+            return []
+        self.states[asset_id] = state = known._replace(retired=True) if known and state.retired else state
+        leaves = known is not None and known.body != state.body and not known.retired
+        told = [known._replace(retired=True)] if known and leaves else []
+        events = [self._event(asset_id, one) for one in (*told, state)]
+        self.log += events
+        return events
+
+    def _event(self, asset_id: str, state: State) -> AssetChanged:
+        self.revisions[asset_id] = revision = self.revisions.get(asset_id, 0) + 1
+        return AssetChanged(
+            id=f"{asset_id}:{revision}",
+            source=f"urn:daicho:990019:{state.body}:inventory",
+            subject=asset_id,
+            time=NOW,
+            body=state.body,
+            network=NETWORK_OF[state.body],
+            revision=revision,
+            traceparent=f"00-{next(self.traces):032x}-{1:016x}-01",
+            data=AssetChange(before=None, after=asset(asset_id, state), change=Change(feed="cmdb")),
+        )
+
+
+def asset(asset_id: str, state: State) -> Asset:
+    return Asset(
+        asset_id=asset_id,
+        body=state.body,
+        network=NETWORK_OF[state.body],
+        kind=state.kind,
+        name=f"name of {asset_id}",
+        status=AssetStatus.RETIRED if state.retired else AssetStatus.ACTIVE,
+        facts=dict(state.facts),
+        declared=DeclaredLevels(confidentiality=state.declared),
+        relations=tuple(Relation(type=kind, asset_id=target) for kind, target in state.relations),
+    )
+
+
+class Step(NamedTuple):
+    """One batch; `again` events from the end of the log so far come again before it, and a restart may precede it."""
+
+    told: Sequence[tuple[str, State]]
+    again: int
+    restart: bool
+    compacted: bool
+
+
+states = st.builds(
+    State,
+    body=st.sampled_from(tuple(NETWORK_OF)),
+    kind=st.sampled_from(("information", "system")),
+    facts=st.sampled_from(FACTS),
+    declared=st.sampled_from((None, None, None, "3A")),
+    relations=st.lists(st.tuples(st.sampled_from(RELATIONS), st.sampled_from(IDS)), max_size=3, unique=True).map(tuple),
+    retired=st.sampled_from((False, False, False, True)),
+)
+steps = st.lists(
+    st.builds(
+        Step,
+        told=st.lists(st.tuples(st.sampled_from(IDS), states), max_size=4),
+        again=st.integers(0, 5),
+        restart=st.booleans(),
+        compacted=st.booleans(),
+    ),
+    min_size=1,
+    max_size=10,
+)
+
+
+class Last(NamedTuple):
+    """What a consumer knows of a key that keeps the last event of either topic."""
+
+    revision: int = 0
+    levels: Mapping[str, str] | None = None
+    reasons: tuple[Any, ...] = ()
+    in_force: tuple[str, ...] = ()
+
+
+@pytest.fixture(scope="module")
+def standard() -> Standard:
+    return Settings.model_construct(standard=BASE).read_standard()
+
+
+def new_classifier(standard: Standard) -> Classifier:
+    return Classifier(standard, "990019", lambda: NOW)
+
+
+@given(steps=steps)
+def test_events_tell_exactly_what_an_evaluation_from_scratch_finds(standard: Standard, steps: Sequence[Step]) -> None:
+    inventory, classifier = Inventory(), new_classifier(standard)
+    known: dict[bytes, Last] = {}
+    for step in steps:
+        again = inventory.log[len(inventory.log) - step.again :]
+        events = [event for asset_id, state in step.told for event in inventory.tell(asset_id, state)]
+
+        messages = classifier.take([*again, *events])
+
+        before = dict(known)
+        listen(standard, known, messages)
+        for message in messages:
+            check_cause(message, events)
+            check_isolation(message, inventory.states)
+        assert len({(message.topic, message.key) for message in messages}) == len(messages)
+        assert {message.key for message in messages} == {
+            key for key in known if silent(known[key]) != silent(before.get(key))
+        }
+        found = from_scratch(standard, inventory.states)
+        assert {key: silent(last) for key, last in known.items() if last.levels} == found
+
+
+@given(steps=steps)
+def test_a_restart_is_not_seen_in_the_events(standard: Standard, steps: Sequence[Step]) -> None:
+    inventory, steady, restarted = Inventory(), new_classifier(standard), new_classifier(standard)
+    published: list[Message] = []
+    for step in steps:
+        if step.restart:
+            restarted = new_classifier(standard)
+            assert restored(restarted, inventory.log, published, compacted=step.compacted) == []
+        again = inventory.log[len(inventory.log) - step.again :]
+        batch = [*again, *(event for asset_id, state in step.told for event in inventory.tell(asset_id, state))]
+
+        messages = steady.take(batch)
+
+        assert restarted.take(batch) == messages
+        published += messages
+
+
+def restored(
+    classifier: Classifier, log: Sequence[AssetChanged], published: Sequence[Message], *, compacted: bool
+) -> list[Message]:
+    """What a new life publishes after it has read the topics, whole or as compaction leaves them."""
+    kept = {(message.topic, message.key): message for message in published} if compacted else enumerate(published)
+    for message in dict(kept).values():
+        if message.topic == CLASSIFICATIONS.name:
+            classifier.recall_levels(message.key, ClassificationChanged.model_validate_json(message.value))
+        else:
+            classifier.recall_obligations(message.key, ObligationsChanged.model_validate_json(message.value))
+    if compacted:
+        last = {(event.body, event.subject): event for event in log}
+        log = [event for event in log if last[event.body, event.subject] is event]
+    return classifier.take(log)
+
+
+def listen(standard: Standard, known: dict[bytes, Last], messages: Sequence[Message]) -> None:
+    """What a consumer knows after the messages of one transaction."""
+    before = dict(known)
+    for message in messages:
+        last = known.get(message.key, Last())
+        known[message.key] = heard(standard, last, before.get(message.key, Last()).revision, message)
+
+
+def heard(standard: Standard, last: Last, revision: int, message: Message) -> Last:
+    """A message must follow from the one before it, whose revision is given, and be what its model says."""
+    is_levels = message.topic == CLASSIFICATIONS.name
+    model = ClassificationChanged if is_levels else ObligationsChanged
+    event = model.model_validate_json(message.value)
+    assert without_none(json.loads(message.value)) == without_none(event.model_dump(mode="json"))
+    assert event.revision == revision + 1
+    assert event.id == f"{event.subject}:{event.revision}:{'c' if is_levels else 'o'}"
+    assert make_key(event.network or "", event.body or "", event.subject) == message.key
+    if isinstance(event, ClassificationChanged):
+        assert (event.data.before.model_dump() if event.data.before else None) == last.levels
+        levels = event.data.after.model_dump() if event.data.after else None
+        return last._replace(revision=event.revision, levels=levels, reasons=seen(event.data.explanations))
+    was, now = set(last.in_force), set(event.data.in_force)
+    assert event.data.in_force == tuple(sorted(now))
+    assert list(event.data.imposed) == [standard.duty(one) for one in sorted(now - was)]
+    assert list(event.data.lifted) == [standard.duty_ref(one) for one in sorted(was - now)]
+    return last._replace(revision=event.revision, in_force=event.data.in_force)
+
+
+def check_cause(message: Message, events: Sequence[AssetChanged]) -> None:
+    """The trace is that of the last change of the key in this batch, or else of some change of its network."""
+    event = json.loads(message.value)
+    own = [one for one in events if make_key(one.network or "", one.body or "", one.subject) == message.key]
+    causes = own[-1:] or [one for one in events if one.network == event["network"]]
+    assert event["traceparent"] in {one.traceparent for one in causes}
+    if own:
+        assert event["data"]["asset_revision"] == own[-1].revision
+
+
+def check_isolation(message: Message, register: Mapping[str, State]) -> None:
+    event = json.loads(message.value)
+    for asset_id, state in register.items():
+        if state.body != event["body"] and asset_id != event["subject"]:
+            assert asset_id.encode() not in message.value
+
+
+def from_scratch(standard: Standard, register: Mapping[str, State]) -> dict[bytes, tuple[Any, ...]]:
+    """By key, of every asset that is not retired: levels, reasons, obligations."""
+    assets = [asset(asset_id, state) for asset_id, state in register.items() if not state.retired]
+    verdicts = [
+        verdict
+        for network in sorted(set(NETWORK_OF.values()))
+        for verdict in NetworkGraph(standard).apply([one for one in assets if one.network == network])
+    ]
+    return {make_key(one.asset.network, one.asset.body, one.asset.asset_id): verdict_of(one) for one in verdicts}
+
+
+def verdict_of(verdict: Verdict) -> tuple[Any, ...]:
+    assert verdict.levels is not None
+    return (verdict.levels.model_dump(), seen(verdict.explanations), verdict.obligations)
+
+
+def silent(last: Last | None) -> tuple[Any, ...]:
+    """What an event must be published for when it changes."""
+    last = last or Last()
+    return (last.levels, last.reasons, last.in_force)
+
+
+def seen(explanations: Mapping[Any, Explanation]) -> tuple[Any, ...]:
+    """What must be right of a reason: the level, where it is from, and the rule."""
+    return tuple(
+        (
+            dimension,
+            one.level,
+            one.origin,
+            one.rule,
+            one.inherited_from and (one.inherited_from.body, one.inherited_from.asset_id),
+        )
+        for dimension, one in sorted(explanations.items())
+    )
+
+
+def without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: without_none(inner) for name, inner in value.items() if inner is not None}
+    return [without_none(inner) for inner in value] if isinstance(value, list) else value
