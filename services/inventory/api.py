@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
-from pydantic import BaseModel, SecretStr
+from aiokafka.errors import KafkaError, ProducerFenced
+from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from libs.bus import KafkaSettings, parked_letters, release_key
 from libs.contracts import (
@@ -24,25 +25,25 @@ from libs.contracts import (
     ProblemType,
     Profile,
     Reason,
+    make_key,
     parse_key,
 )
 from libs.contracts.topics import FEED
-from libs.contracts.words import ShortText, Slug
+from libs.contracts.words import RelationType, ShortText, Slug
 from libs.observability import Metrics
+from libs.observability.metrics import FEED_ITEMS
 from libs.persistence import Sessions
 from libs.security import FieldError, Guard, Identity, ProblemError, Role, TokenVerifier, authenticated
 from libs.security import create_app as secured_app
 from services.inventory import store
 from services.inventory.domain import Scribe, Source, retire
-from services.inventory.doors import DOORS, Delivery, Sent, UnreadableError
+from services.inventory.doors import DOORS, Delivery, Door, Sent, UnreadableError
 from services.inventory.doors.netbox import signature_fits
-from services.inventory.intake import Intake, Receipt
-from services.inventory.worker import GROUP, Clock
+from services.inventory.intake import Intake, Receipt, Ticket
+from services.inventory.worker import GROUP, PASSED_OVER, Clock
 
 VERSION: Final = "1"
 MOST_A_PAGE: Final = 500
-MAX_LEDGER_BYTES: Final = 8 * 1024 * 1024
-MAX_WEBHOOK_BYTES: Final = 1024 * 1024
 
 Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
 Feeder = Annotated[Identity, Depends(authenticated(Role.FEEDER))]
@@ -58,11 +59,16 @@ class Accepted(BaseModel):
     passed_over: int = 0
 
 
-class Outcome(BaseModel):
-    """What became of an accepted item. `applied` names the revision it made; `ignored`: an older version, or nothing new."""
+class ItemOutcome(BaseModel):
+    """What became of an accepted item.
 
-    status: Literal["pending", "applied", "ignored"]
+    `pending`: not looked at yet. `applied`: it made `revision`. `parked`: put aside with all of its key, for `reason`, until released.
+    `ignored`: an older version, or nothing new.
+    """
+
+    status: Literal["pending", "applied", "parked", "ignored"]
     revision: int | None = None
+    reason: Reason | None = None
 
 
 class RegisteredAsset(Asset):
@@ -98,7 +104,7 @@ class History(BaseModel):
 class RelatedAsset(BaseModel):
     """A neighbour; `asset` is None where it is not in the register yet, or is another body's."""
 
-    type: str
+    type: RelationType
     direction: Literal["to", "from"]
     asset_id: UUID
     asset: RegisteredAsset | None
@@ -106,6 +112,8 @@ class RelatedAsset(BaseModel):
 
 class Retirement(BaseModel):
     """Why a person retires an asset."""
+
+    model_config = ConfigDict(extra="forbid")
 
     reason: ShortText
 
@@ -139,8 +147,10 @@ class DeadLetters(BaseModel):
 class KeyToRelease(BaseModel):
     """A parked key, as it stands on its topic."""
 
-    topic: str = FEED.name
-    key: str
+    model_config = ConfigDict(extra="forbid")
+
+    topic: Annotated[str, Field(max_length=249)] = FEED.name
+    key: Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class Released(BaseModel):
@@ -171,13 +181,20 @@ class Api:
     """The routes, over what they need."""
 
     def __init__(
-        self, sessions: Sessions, intake: Intake, profile: Profile, kafka: KafkaSettings, clock: Clock
+        self,
+        sessions: Sessions,
+        intake: Intake,
+        profile: Profile,
+        kafka: KafkaSettings,
+        clock: Clock,
+        metrics: Metrics,
     ) -> None:
         self._sessions = sessions
         self._intake = intake
         self._profile = profile
         self._kafka = kafka
         self._clock = clock
+        self._items = metrics.counter(FEED_ITEMS)
         self._bodies = frozenset(profile.body_by_id)
 
     def router(self, signed: SignedByFeed) -> APIRouter:
@@ -195,32 +212,43 @@ class Api:
         return router
 
     def _add_doors(self, router: APIRouter, signed: SignedByFeed) -> None:
-        async def webhook(
+        async def netbox(
+            request: Request,
             sent: tuple[Feed, bytes] = Depends(signed),
             traceparent: Annotated[str | None, Header()] = None,
         ) -> Accepted:
-            """A webhook as NetBox sends it."""
+            """A webhook as NetBox sends it; answered alike, with no receipt, where it is of an object that the register does not keep."""
             feed, content = sent
-            return await self._deliver("netbox", Sent(content, feed), traceparent)
+            return await self._deliver("netbox", request, Sent(content, feed), traceparent)
 
-        router.post("/feeds/{feed}/netbox", status_code=202)(webhook)
-        router.post("/feeds/{feed}/netbox/objects", status_code=202)(self.netbox_objects)
-        router.post("/feeds/{feed}/items", status_code=202)(self.items)
-        router.post("/feeds/{feed}/ledger", status_code=202)(self.ledger)
+        routes: dict[str, Callable[..., Any]] = {
+            "netbox": netbox,
+            "netbox/objects": self.netbox_objects,
+            "items": self.items,
+            "ledger": self.ledger,
+        }
+        for door, route in routes.items():
+            add = router.post(
+                f"/feeds/{{feed}}/{door}",
+                status_code=202,
+                openapi_extra=_takes(door),
+                max_body_size=DOORS[door].max_bytes,
+            )
+            add(route)
 
     async def items(
         self, feed: Slug, request: Request, caller: Feeder, traceparent: Annotated[str | None, Header()] = None
     ) -> Accepted:
-        """Items in the plain feed format: all of them or none."""
+        """Items in the plain feed format, `{"items": […]}`, at most 1,000: all of them or none."""
         sent = Sent(await request.body(), self._feed(feed, caller))
-        return await self._deliver("items", sent, traceparent, caller)
+        return await self._deliver("items", request, sent, traceparent, caller)
 
     async def netbox_objects(
         self, feed: Slug, request: Request, caller: Feeder, traceparent: Annotated[str | None, Header()] = None
     ) -> Accepted:
-        """Objects as NetBox's REST API lists them: all of them or none."""
+        """Objects as NetBox's REST API lists them, `{"object_type": "dcim.device", "objects": […]}`: all of them or none."""
         sent = Sent(await request.body(), self._feed(feed, caller))
-        return await self._deliver("netbox/objects", sent, traceparent, caller)
+        return await self._deliver("netbox/objects", request, sent, traceparent, caller)
 
     async def ledger(
         self,
@@ -235,23 +263,28 @@ class Api:
         declared = self._feed(feed, caller)
         if body not in declared.bodies or not caller.may_feed(feed, body):
             raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_body", feed=feed)
-        numbered = time.time_ns() // 1000 if version is None else version
-        return await self._deliver("ledger", Sent(await request.body(), declared, body, numbered), traceparent, caller)
+        numbered = int(self._clock().timestamp() * 1_000_000) if version is None else version
+        sent = Sent(await request.body(), declared, body, numbered)
+        return await self._deliver("ledger", request, sent, traceparent, caller)
 
-    async def receipt(
-        self, receipt_id: str, feed: Slug, source_key: str, source_version: int, caller: Feeder
-    ) -> Outcome:
-        """What became of an accepted item; the query repeats the receipt's own fields."""
-        partition, _, offset = receipt_id.partition("-")
-        if not (partition.isdecimal() and offset.isdecimal()):
+    async def receipt(self, receipt_id: Annotated[str, Path(max_length=2000)], caller: Feeder) -> ItemOutcome:
+        """What became of an accepted item."""
+        try:
+            ticket = Ticket.read(receipt_id)
+        except ValueError:
+            raise ProblemError(ProblemType.NOT_FOUND, "inventory.receipt_not_found") from None
+        if ticket.body not in self._bodies or not caller.may_feed(ticket.feed, ticket.body):
             raise ProblemError(ProblemType.NOT_FOUND, "inventory.receipt_not_found")
-        if feed not in caller.feeds:
-            raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_feed", feed=feed)
         async with self._sessions.session(caller.scope(self._bodies)) as session:
-            if await store.next_offset(session, GROUP, FEED.name, int(partition)) <= int(offset):
-                return Outcome(status="pending")
-            revision = await store.revision_by(session, Source(feed, source_key), source_version)
-        return Outcome(status="ignored" if revision is None else "applied", revision=revision)
+            if await store.next_offset(session, GROUP, FEED.name, ticket.partition) <= ticket.offset:
+                return ItemOutcome(status="pending")
+            source = Source(ticket.feed, ticket.source_key)
+            revision = await store.revision_by(session, source, ticket.source_version)
+            if revision is not None:
+                return ItemOutcome(status="applied", revision=revision)
+            key = make_key(self._profile.network_of(ticket.body), ticket.body, *source)
+            parked = await store.parked_key(session, GROUP, FEED.name, key)
+        return ItemOutcome(status="parked", reason=Reason(parked.reason)) if parked else ItemOutcome(status="ignored")
 
     async def assets(
         self,
@@ -324,8 +357,9 @@ class Api:
             row = _there(await store.asset_of(session, asset_id))
             connection = await store.driver_of(session)
             await store.enter(connection, caller.scope(self._bodies), [row.state["network"]])
+            # again, now that nobody else can change it
             await session.refresh(row)
-            if if_match != _etag(row):
+            if if_match.strip() != _etag(row):
                 raise ProblemError(ProblemType.PRECONDITION_FAILED, "inventory.changed_meanwhile")
             decision = retire(store.known_of(row), caller.subject, retirement.reason)
             batch = store.Batch(self._clock())
@@ -344,14 +378,18 @@ class Api:
 
     async def dead_letters(self, caller: Operator, limit: Limit = 100) -> DeadLetters:
         """What waits to be released."""
-        letters = await parked_letters(self._kafka, consumer=GROUP)
+        async with _broker():
+            letters = await parked_letters(self._kafka, consumer=GROUP)
+        reasons = [
+            (body, letter.letter.reason) for letter in letters if caller.may_read(body := self._body_of(letter.key))
+        ]
         by_body: dict[str, Counter[Reason]] = {}
-        for letter in letters:
-            by_body.setdefault(self._body_of(letter.key), Counter())[letter.letter.reason] += 1
+        for body, reason in reasons:
+            by_body.setdefault(body, Counter())[reason] += 1
         async with self._sessions.session(()) as session:
-            parked = await store.parked_keys(session, limit)
+            parked = await store.parked_keys(session, GROUP, limit)
         return DeadLetters(
-            by_reason=Counter(letter.letter.reason for letter in letters),
+            by_reason=Counter(reason for _, reason in reasons),
             by_body=by_body,
             parked=tuple(
                 ParkedKey(topic=row.topic, key=row.key.decode(), reason=Reason(row.reason), parked_at=row.parked_at)
@@ -362,18 +400,21 @@ class Api:
 
     async def release(self, wanted: KeyToRelease, caller: Operator) -> Released:
         """Send the records of a parked key back to their topic, in their order."""
+        key = wanted.key.encode()
         async with self._sessions.session(()) as session:
-            row = await store.parked_key(session, wanted.topic, wanted.key.encode())
-        if row is None:
+            row = await store.parked_key(session, GROUP, wanted.topic, key)
+        if row is None or not caller.may_read(self._body_of(key)):
             raise ProblemError(ProblemType.NOT_FOUND, "inventory.not_parked")
-        count = await release_key(
-            self._kafka,
-            GROUP,
-            wanted.topic,
-            wanted.key.encode(),
-            caller.subject,
-            municipality=self._profile.municipality,
-        )
+        async with _broker():
+            count = await release_key(
+                self._kafka,
+                GROUP,
+                wanted.topic,
+                key,
+                caller.subject,
+                municipality=self._profile.municipality,
+                clock=self._clock,
+            )
         return Released(records=count)
 
     def _body_of(self, key: bytes | None) -> str:
@@ -390,15 +431,17 @@ class Api:
         return known
 
     async def _deliver(
-        self, door: str, sent: Sent, traceparent: str | None, caller: Identity | None = None
+        self, door: str, request: Request, sent: Sent, traceparent: str | None, caller: Identity | None = None
     ) -> Accepted:
         """`caller` None: a signature stands for the feed and all its bodies."""
+        _check_door(DOORS[door], sent.feed, request.headers.get("content-type", ""))
         try:
-            delivery = DOORS[door](sent)
+            delivery = DOORS[door].read(sent)
         except UnreadableError as error:
             raise _unreadable(error) from None
         self._check_bodies(delivery, sent.feed, caller)
         receipts = await self._intake.accept(delivery.items, traceparent)
+        self._items.labels(sent.feed.id, PASSED_OVER).inc(delivery.passed_over)
         return Accepted(receipts=tuple(receipts), passed_over=delivery.passed_over)
 
     def _check_bodies(self, delivery: Delivery, feed: Feed, caller: Identity | None) -> None:
@@ -409,6 +452,35 @@ class Api:
         ]
         if strangers:
             raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_body", feed=feed.id, errors=strangers)
+
+
+@asynccontextmanager
+async def _broker() -> AsyncIterator[None]:
+    """What the dead letters' topic is asked, told as problems where it cannot be had."""
+    try:
+        yield
+    except ProducerFenced:
+        raise ProblemError(ProblemType.CONFLICT, "inventory.released_meanwhile") from None
+    except (KafkaError, OSError) as error:
+        raise ProblemError(ProblemType.BUSY, "inventory.broker_busy", headers={"Retry-After": "5"}) from error
+
+
+def _check_door(door: Door, feed: Feed, content_type: str) -> None:
+    if feed.format != door.format:
+        raise ProblemError(ProblemType.CONFLICT, "inventory.wrong_door", feed=feed.id, format=feed.format)
+    if content_type.partition(";")[0].strip().lower() not in door.media:
+        raise ProblemError(ProblemType.UNSUPPORTED_MEDIA, "inventory.media", expected=", ".join(sorted(door.media)))
+
+
+def _takes(door: str) -> dict[str, Any]:
+    """The body as OpenAPI tells it: a door reads it itself, byte for byte."""
+    kind = "string" if door == "ledger" else "object"
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {media: {"schema": {"type": kind}} for media in sorted(DOORS[door].media)},
+        }
+    }
 
 
 def _may_speak(item: FeedItem, feed: Feed, caller: Identity | None) -> bool:
@@ -448,6 +520,6 @@ def create_app(
     verifier: TokenVerifier, api: Api, profile: Profile, secrets: Mapping[str, SecretStr], metrics: Metrics
 ) -> FastAPI:
     """The service's application, without its health routes; does no I/O."""
-    app = secured_app("Daicho inventory", verifier, version=VERSION, metrics=metrics, max_body_bytes=MAX_LEDGER_BYTES)
+    app = secured_app("Daicho inventory", verifier, version=VERSION, metrics=metrics)
     app.include_router(api.router(SignedByFeed(profile, secrets)))
     return app

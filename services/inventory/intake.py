@@ -5,101 +5,198 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, NamedTuple
 
+import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from libs.bus import KafkaSettings, NetworkPartitioner
-from libs.contracts import FeedItem, FeedItemSubmitted, ProblemType, Profile, kafka_headers, make_key, source_urn
-from libs.contracts.topics import FEED
-from libs.contracts.words import Slug, SourceKey
+from libs.bus.waiting import within
+from libs.contracts import (
+    FeedItem,
+    FeedItemSubmitted,
+    ProblemType,
+    Profile,
+    kafka_headers,
+    make_key,
+    source_urn,
+)
+from libs.contracts.topics import FEED, MAX_VALUE_BYTES
 from libs.observability import ProbeResult, child_of
-from libs.security import ProblemError
+from libs.security import FieldError, ProblemError
 from services.inventory.worker import Clock
 
 PATIENCE: Final = 10.0
 """Seconds in which the broker must have taken a delivery."""
-RETRY_AFTER: Final = "5"
+MOST_WAITING: Final = 100_000
+"""Items on their way to the broker; more are not accepted."""
+_RETRY_AFTER: Final = {"Retry-After": "5"}
+_STOP_PATIENCE: Final = 3.0
+
+_log = structlog.get_logger(__name__)
+
+
+class Ticket(NamedTuple):
+    """Where an accepted item stands, and which it is. A receipt's id is made of it, so that nothing need be kept for it."""
+
+    partition: int
+    offset: int
+    body: str
+    feed: str
+    source_key: str
+    source_version: int
+
+    def text(self) -> str:
+        """The id."""
+        return urlsafe_b64encode(to_json(self)).decode().rstrip("=")
+
+    @classmethod
+    def read(cls, text: str) -> Ticket:
+        """Raises ValueError for an id that was never given."""
+        try:
+            return _TICKET.validate_json(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        except (ValidationError, ValueError) as error:
+            raise ValueError("no receipt has this id") from error
+
+
+_TICKET: Final = TypeAdapter(Ticket)
 
 
 class Receipt(BaseModel):
-    """That an item was accepted; `id` is `<partition>-<offset>` of the feed topic, and can be asked for."""
+    """That an item was accepted, and where it stands; `GET /v1/receipts/{id}` tells what became of it."""
 
     id: str
-    feed: Slug
-    source_key: SourceKey
-    source_version: int
+    topic: str = FEED.name
+    partition: int
+    offset: int
+
+    @classmethod
+    def of(cls, ticket: Ticket) -> Receipt:
+        return cls(id=ticket.text(), partition=ticket.partition, offset=ticket.offset)
 
 
 class Intake:
-    """Writes items to the feed topic. It is its own `Probe`: well once it has reached the broker."""
+    """Writes items to the feed topic, over a producer that connects when first needed and anew after an error.
+
+    It is its own `Probe`: well while the broker answers.
+    """
 
     name = "intake"
 
-    def __init__(self, kafka: KafkaSettings, profile: Profile, clock: Clock) -> None:
+    def __init__(self, kafka: KafkaSettings, profile: Profile, clock: Clock, patience: float = PATIENCE) -> None:
+        self._kafka = kafka
         self._profile = profile
         self._clock = clock
-        self._well = False
-        self._producer = AIOKafkaProducer(
-            **kafka.client(),
-            partitioner=NetworkPartitioner(),
-            enable_idempotence=True,
-            max_request_size=FEED.max_record_bytes,
-            request_timeout_ms=int(PATIENCE * 1000),
-        )
-
-    async def start(self) -> None:
-        await self._producer.start()
-        self._well = True
+        self._patience = patience
+        self._producer: AIOKafkaProducer | None = None
+        self._connecting = asyncio.Lock()
+        self._waiting = 0
 
     async def stop(self) -> None:
-        await self._producer.stop()
+        """Close the producer; the next item makes another."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await within(producer.stop(), _STOP_PATIENCE)
 
     async def check(self) -> ProbeResult:
-        return ProbeResult(ok=self._well, code=None if self._well else "broker")
+        try:
+            producer = await self._connected()
+            await producer.client.fetch_all_metadata()
+        except (KafkaError, OSError):
+            return ProbeResult(ok=False, code="broker")
+        return ProbeResult(ok=True, measures={"waiting": float(self._waiting)})
 
     async def accept(self, items: Sequence[FeedItem], traceparent: str | None) -> list[Receipt]:
-        """Returns when the broker has every item. Raises ProblemError (503, `Retry-After`) where it does not take them in time.
+        """Returns when the broker has every item. Raises ProblemError: 422 for an item too large to be read again, with nothing
+        written; 503 with `Retry-After` where the broker does not take them in time.
 
         Some may then have been taken: to send them again does no harm, for a version counts once.
         """
+        if not items:
+            return []
+        events = [self._event(item, child_of(traceparent)) for item in items]
+        values = [event.model_dump_json(exclude_none=True).encode() for event in events]
+        _check_sizes(values)
+        if self._waiting + len(items) > MOST_WAITING:
+            raise ProblemError(ProblemType.BUSY, "inventory.broker_busy", headers=_RETRY_AFTER)
         try:
-            async with asyncio.timeout(PATIENCE):
-                sent = [await self._send(item, child_of(traceparent)) for item in items]
-                records = await asyncio.gather(*sent)
-        except (KafkaError, TimeoutError) as error:
-            self._well = False
-            headers = {"Retry-After": RETRY_AFTER}
-            raise ProblemError(ProblemType.BUSY, "inventory.broker_busy", headers=headers) from error
-        self._well = True
+            places = await self._written(events, values)
+        except (KafkaError, OSError, TimeoutError) as error:
+            _log.warning("feed topic takes nothing", error=type(error).__name__)
+            if not isinstance(error, TimeoutError):
+                await self.stop()
+            raise ProblemError(ProblemType.BUSY, "inventory.broker_busy", headers=_RETRY_AFTER) from error
         return [
-            Receipt(
-                id=f"{record.partition}-{record.offset}",
-                feed=item.feed,
-                source_key=item.source_key,
-                source_version=item.source_version,
+            Receipt.of(
+                Ticket(place.partition, place.offset, item.body, item.feed, item.source_key, item.source_version)
             )
-            for item, record in zip(items, records, strict=True)
+            for item, place in zip(items, places, strict=True)
         ]
 
-    async def _send(self, item: FeedItem, traceparent: str) -> asyncio.Future[object]:
-        network = self._profile.network_of(item.body)
-        event = FeedItemSubmitted(
+    async def _written(self, events: Sequence[FeedItemSubmitted], values: Sequence[bytes]) -> list[Any]:
+        async with asyncio.timeout(self._patience):
+            producer = await self._connected()
+            sent = [await self._send(producer, event, value) for event, value in zip(events, values, strict=True)]
+            # not `gather`, which would take back what is on its way
+            await asyncio.wait(sent)
+        return [future.result() for future in sent]
+
+    async def _connected(self) -> AIOKafkaProducer:
+        async with self._connecting:
+            if self._producer is None:
+                producer = AIOKafkaProducer(
+                    **self._kafka.client(),
+                    client_id="inventory-intake",
+                    partitioner=NetworkPartitioner(),
+                    enable_idempotence=True,
+                    max_request_size=FEED.max_record_bytes,
+                    request_timeout_ms=int(self._patience * 1000),
+                )
+                try:
+                    await producer.start()
+                except BaseException:
+                    await within(producer.stop(), _STOP_PATIENCE)
+                    raise
+                self._producer = producer
+            return self._producer
+
+    async def _send(self, producer: AIOKafkaProducer, event: FeedItemSubmitted, value: bytes) -> asyncio.Future[Any]:
+        item = event.data
+        key = make_key(event.network or "", item.body, item.feed, item.source_key)
+        future: asyncio.Future[Any] = await producer.send(FEED.name, key=key, value=value, headers=kafka_headers(event))
+        self._waiting += 1
+        future.add_done_callback(self._arrived)
+        return future
+
+    def _arrived(self, future: asyncio.Future[Any]) -> None:
+        self._waiting -= 1
+        # the caller may have given up on it: an error that nobody reads is no error
+        if not future.cancelled():
+            future.exception()
+
+    def _event(self, item: FeedItem, traceparent: str) -> FeedItemSubmitted:
+        return FeedItemSubmitted(
             id=secrets.token_hex(16),
             source=source_urn(self._profile.municipality, item.body, item.feed),
             subject=item.source_key,
             time=self._clock(),
             body=item.body,
-            network=network,
+            network=self._profile.network_of(item.body),
             traceparent=traceparent,
             data=item,
         )
-        value = event.model_dump_json(exclude_none=True).encode()
-        key = make_key(network, item.body, item.feed, item.source_key)
-        future: asyncio.Future[object] = await self._producer.send(
-            FEED.name, key=key, value=value, headers=kafka_headers(event)
-        )
-        return future
+
+
+def _check_sizes(values: Sequence[bytes]) -> None:
+    too_large = [
+        FieldError(f"/items/{position}", "inventory.item_too_large", limit=MAX_VALUE_BYTES)
+        for position, value in enumerate(values)
+        if len(value) > MAX_VALUE_BYTES
+    ]
+    if too_large:
+        raise ProblemError(ProblemType.INVALID, "problems.invalid", errors=too_large, count=len(too_large))

@@ -87,20 +87,20 @@ class Service:
         client = await self._stack.enter_async_context(httpx.AsyncClient())
         verifier = TokenVerifier(self._settings.oidc, RemoteKeys(self._settings.oidc, client), utc_now)
         if with_api:
-            app = create_app(verifier, await self._api(), self._profile, self._settings.feed_secrets, self._metrics)
+            secrets = self._settings.read_feed_secrets()
+            app = create_app(verifier, self._api(), self._profile, secrets, self._metrics)
         else:
             app = secured_app(f"Daicho {SERVICE}", verifier, version=VERSION, metrics=self._metrics)
         app.include_router(Health(self._probes, self._metrics).router())
         await self._stack.enter_async_context(serving(app, self._settings.http))
 
-    async def _api(self) -> Api:
+    def _api(self) -> Api:
         sessions = Sessions(self._settings.postgres)
         self._stack.push_async_callback(sessions.close)
         intake = Intake(self._settings.kafka, self._profile, utc_now)
-        await intake.start()
         self._stack.push_async_callback(intake.stop)
         self._probes.append(intake)
-        return Api(sessions, intake, self._profile, self._settings.kafka, utc_now)
+        return Api(sessions, intake, self._profile, self._settings.kafka, utc_now, self._metrics)
 
 
 async def run(rooms: Collection[str]) -> None:

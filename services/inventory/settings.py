@@ -7,19 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from libs.bus import Caps, KafkaSettings
 from libs.contracts import Profile
 from libs.persistence import PostgresSettings
 from libs.security import HttpSettings, OidcSettings
+from libs.security.private_files import read_private
 
 
 class Settings(BaseSettings):
-    """`profile` is the path of the instance's profile; `feed_secrets` has, by feed, what its webhooks are signed with.
+    """`profile` is the path of the instance's profile.
 
-    `member` names this process among several of the service; two at a time must not share it.
+    `feed_secrets` has, by feed, what its webhooks are signed with (`DAICHO_FEED_SECRETS__NETBOX`, or all of them as a JSON object);
+    `feed_secrets_file` the same as a JSON file that only its owner may read. `member` names this process among several of the
+    service; two at a time must not share it.
     """
 
     model_config = SettingsConfigDict(env_prefix="DAICHO_", env_nested_delimiter="__", frozen=True)
@@ -32,10 +35,16 @@ class Settings(BaseSettings):
     caps: Caps = Caps()
     member: str = "0"
     feed_secrets: Mapping[str, SecretStr] = {}
+    feed_secrets_file: Path | None = None
 
     def read_profile(self) -> Profile:
         """Raises OSError, or pydantic's ValidationError naming the entry."""
         return Profile.model_validate(yaml.safe_load(self.profile.read_text(encoding="utf-8")))
+
+    def read_feed_secrets(self) -> Mapping[str, SecretStr]:
+        """Those of the file, over which those of the environment go. Raises PrivateFileError, or pydantic's ValidationError."""
+        kept = read_private(self.feed_secrets_file) if self.feed_secrets_file else None
+        return {**TypeAdapter(dict[str, SecretStr]).validate_python(kept or {}), **self.feed_secrets}
 
 
 class MigrationSettings(BaseSettings):

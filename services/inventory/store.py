@@ -277,7 +277,7 @@ async def named(session: AsyncSession, asset_ids: Iterable[UUID]) -> Mapping[UUI
     return {row.asset_id: row for row in rows}
 
 
-async def counts(session: AsyncSession) -> Sequence[tuple[str, str, str, int]]:
+async def counts(session: AsyncSession) -> Sequence[tuple[str, str | None, str | None, int]]:
     """How many assets there are by body, kind and status."""
     columns = (col(AssetRow.body), col(AssetRow.kind), col(AssetRow.status))
     return (await session.exec(select(*columns, func.count()).group_by(*columns).order_by(*columns))).all()
@@ -299,15 +299,16 @@ async def next_offset(session: AsyncSession, consumer: str, topic: str, partitio
     return row.next_offset if row else 0
 
 
-async def parked_keys(session: AsyncSession, limit: int) -> Sequence[ParkedKeyRow]:
-    """Keys whose records are put aside, the longest first."""
-    return (await session.exec(select(ParkedKeyRow).order_by(col(ParkedKeyRow.parked_at)).limit(limit))).all()
+async def parked_keys(session: AsyncSession, consumer: str, limit: int) -> Sequence[ParkedKeyRow]:
+    """Keys whose records a consumer puts aside, the longest first. They know no scope: whose they are is for the caller to check."""
+    query = select(ParkedKeyRow).where(col(ParkedKeyRow.consumer) == consumer)
+    return (await session.exec(query.order_by(col(ParkedKeyRow.parked_at)).limit(limit))).all()
 
 
-async def parked_key(session: AsyncSession, topic: str, key: bytes) -> ParkedKeyRow | None:
-    """The parked key, if it is parked."""
-    query = select(ParkedKeyRow).where(col(ParkedKeyRow.topic) == topic, col(ParkedKeyRow.key) == key)
-    return (await session.exec(query)).first()
+async def parked_key(session: AsyncSession, consumer: str, topic: str, key: bytes) -> ParkedKeyRow | None:
+    """The parked key, if it is parked; as `parked_keys`."""
+    parked = (col(ParkedKeyRow.consumer) == consumer, col(ParkedKeyRow.topic) == topic, col(ParkedKeyRow.key) == key)
+    return (await session.exec(select(ParkedKeyRow).where(*parked))).first()
 
 
 def known_of(row: AssetRow) -> Known:

@@ -28,6 +28,8 @@ GROUP: Final = "inventory"
 """Consumer group on the feed topic, and the name under which dead letters and offsets are kept."""
 
 REJECTED: Final = "rejected"
+PASSED_OVER: Final = "passed_over"
+"""What a door takes note of and the register does not keep."""
 
 Clock: TypeAlias = Callable[[], datetime]
 Read: TypeAlias = FeedItemSubmitted | Rejected

@@ -1,18 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
 """The doors: each a pure translation of bytes into feed items, one file a door. A new door is a file and a row here."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from services.inventory.doors import csv_ledger, netbox, plain
 from services.inventory.doors.delivery import Delivery, Fault, Read, Sent, UnreadableError
 
-DOORS: Final[Mapping[str, Read]] = {
-    "items": plain.read,
-    "netbox": netbox.read_webhook,
-    "netbox/objects": netbox.read_objects,
-    "ledger": csv_ledger.read,
-}
-"""Door → its translation; the door's path is `/v1/feeds/{feed}/<door>`."""
 
-__all__ = ["DOORS", "Delivery", "Fault", "Read", "Sent", "UnreadableError"]
+class Door(NamedTuple):
+    """Which feeds use it (`format` of the profile), which media types and how much at once it takes, how it reads."""
+
+    format: str
+    media: frozenset[str]
+    max_bytes: int
+    read: Read
+
+
+_JSON: Final = frozenset({"application/json"})
+_CSV: Final = frozenset({"text/csv", "application/csv", "application/vnd.ms-excel", "application/octet-stream"})
+_MIB: Final = 1024 * 1024
+
+DOORS: Final[Mapping[str, Door]] = {
+    "items": Door("plain", _JSON, _MIB, plain.read),
+    "netbox": Door("netbox", _JSON, _MIB, netbox.read_webhook),
+    "netbox/objects": Door("netbox", _JSON, _MIB, netbox.read_objects),
+    "ledger": Door("csv", _CSV, 8 * _MIB, csv_ledger.read),
+}
+"""By path: `/v1/feeds/{feed}/<path>`."""
+
+__all__ = ["DOORS", "Delivery", "Door", "Fault", "Read", "Sent", "UnreadableError"]
