@@ -6,27 +6,30 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
+import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import yaml
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from pydantic import SecretStr
 
 from libs.bus import KafkaSettings, NetworkPartitioner, apply_topics
 from libs.contracts import AssetChanged, Profile, StandardPublished, make_key
-from libs.contracts.topics import ASSETS, CLASSIFICATIONS, CONTROL, OBLIGATIONS
+from libs.contracts.topics import ASSETS, CLASSIFICATIONS, CONTROL, DEADLETTERS, OBLIGATIONS
 from libs.devstack import Stack
-from libs.persistence import owner_of, provision
+from libs.persistence import assert_no_drift, owner_of, provision
 from libs.security.clients import SECURITY_OFFICE, IssuerFolder
 from services.classification.settings import BASE, Settings
+from services.classification.store import Base
 
 PROFILE = Path("samples/city/profile.yaml").absolute()
 RESIDENTS = {"data_kinds": ["resident"], "personal_data": True, "record_count": 91234}
@@ -50,10 +53,11 @@ class Service:
         self.url = f"http://127.0.0.1:{environment['DAICHO_HTTP__PORT']}"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, **changed: str) -> None:
+        """Start it, with its settings `changed`, and return when it is ready."""
         command = [sys.executable, "-m", "services.classification.main"]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, env=os.environ | self._environment, stderr=log)
+            self._process = subprocess.Popen(command, env=os.environ | self._environment | changed, stderr=log)
         deadline = time.monotonic() + 40
         while True:
             assert self._process.poll() is None, self._log.read_text()
@@ -143,15 +147,37 @@ def event(asset_id: str, revision: int, **fields: Any) -> tuple[bytes, bytes]:
 
 async def last_of(stack: Stack, topic: str, key: bytes, revision: int) -> dict[str, Any]:
     """The event under a key once it has the revision."""
+    return await find(stack, "reader", topic, lambda record, found: record.key == key and found["revision"] == revision)
+
+
+async def find(stack: Stack, name: str, topic: str, is_it: Callable[[ConsumerRecord, Any], bool]) -> dict[str, Any]:
+    """The first event of a topic, as an account sees it, that is the one."""
     consumer = AIOKafkaConsumer(
-        **account(stack, "reader").client(), isolation_level="read_committed", auto_offset_reset="earliest"
+        **account(stack, name).client(), isolation_level="read_committed", auto_offset_reset="earliest"
     )
     async with consumer, asyncio.timeout(20):
         consumer.assign([TopicPartition(topic, number) for number in range(4)])
         async for record in consumer:
-            if record.key == key and (found := json.loads(record.value))["revision"] == revision:
+            if is_it(record, found := json.loads(record.value)):
                 return found
     raise AssertionError
+
+
+async def last_events(stack: Stack, topic: str, body: str) -> dict[str, Any]:
+    """By asset, the last event of a body that is in a topic now."""
+    found: dict[str, Any] = {}
+    consumer = AIOKafkaConsumer(
+        **account(stack, "reader").client(), isolation_level="read_committed", auto_offset_reset="earliest"
+    )
+    async with consumer, asyncio.timeout(20):
+        places = [TopicPartition(topic, number) for number in range(4)]
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        while any([await consumer.position(place) < end for place, end in ends.items()]):
+            for records in (await consumer.getmany(timeout_ms=100)).values():
+                events = (json.loads(record.value) for record in records)
+                found |= {event["subject"]: event for event in events if event["body"] == body}
+    return found
 
 
 async def shown(service: Service, token: str, path: str, *, until: Any) -> httpx.Response:
@@ -161,7 +187,7 @@ async def shown(service: Service, token: str, path: str, *, until: Any) -> httpx
         return answer
 
 
-A, B = "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"
+A, B, BAD, GOOD, END = (f"00000000-0000-4000-8000-00000000000{last}" for last in "abcde")
 
 
 async def test_a_change_becomes_events_and_an_entry_of_the_read_model(
@@ -236,3 +262,147 @@ async def test_the_text_of_every_obligation_is_on_the_bus(stack: Stack, service:
     published = StandardPublished.model_validate_json(record.value)
     assert published.data == standard.published()
     assert published.source == f"urn:daicho:{profile.municipality}:-:classification"
+
+
+async def test_what_cannot_be_read_is_put_aside_and_stops_nobody(
+    stack: Stack, service: Service, producer: AIOKafkaProducer
+) -> None:
+    bad_key, _ = event(BAD, 1)
+    key, value = event(GOOD, 1, facts=RESIDENTS)
+    await producer.send_and_wait(ASSETS.name, key=bad_key, value=b"{")
+    await producer.send_and_wait(ASSETS.name, key=key, value=value)
+
+    assert (await last_of(stack, CLASSIFICATIONS.name, key, 1))["data"]["after"]["confidentiality"] == "3B"
+    letter = await find(stack, "classification", DEADLETTERS.name, lambda record, _: record.key == bad_key)
+    assert letter["data"]["reason"] == "not-json"
+    assert letter["data"]["consumer"] == "classification"
+
+
+async def test_the_read_model_is_the_last_event_of_each_asset(
+    stack: Stack, service: Service, producer: AIOKafkaProducer, issuer: tuple[str, IssuerFolder]
+) -> None:
+    chance = random.Random(3)
+    ids = [f"00000000-0000-4000-8000-1000000000{number:02d}" for number in range(40)]
+    revisions = dict.fromkeys(ids, 0)
+    for number in range(400):
+        if number == 200:
+            service.kill()
+            service.start()
+        asset_id = chance.choice(ids)
+        revisions[asset_id] += 1
+        key, value = event(asset_id, revisions[asset_id], **random_asset(chance, ids))
+        await producer.send(ASSETS.name, key=key, value=value)
+    end, end_value = event(END, 1, body="fire", network="mayor", facts=RESIDENTS)
+    await producer.send_and_wait(ASSETS.name, key=end, value=end_value)
+    await last_of(stack, OBLIGATIONS.name, end, 1)
+
+    levels = await last_events(stack, CLASSIFICATIONS.name, "fire")
+    duties = await last_events(stack, OBLIGATIONS.name, "fire")
+    expected = {
+        asset_id: (one["data"]["after"], one["data"]["explanations"], duties[asset_id]["data"]["in_force"])
+        for asset_id, one in levels.items()
+        if one["data"]["after"] is not None
+    }
+    token = issuer[1].token("body-fire")
+    async with asyncio.timeout(20):
+        while await everything(service, token) != expected:
+            await asyncio.sleep(0.05)
+    assert len(expected) > len(ids) // 2
+
+
+def random_asset(chance: random.Random, ids: list[str]) -> dict[str, Any]:
+    return {
+        "body": "fire",
+        "network": "mayor",
+        "kind": chance.choice(("system", "information")),
+        "zone": chance.choice((None, "lgwan")),
+        "status": chance.choice(("active", "active", "active", "retired")),
+        "facts": chance.choice(({}, {"published": True}, RESIDENTS)),
+        "relations": [{"type": "stores", "asset_id": chance.choice(ids)}],
+    }
+
+
+async def everything(service: Service, token: str) -> dict[str, Any]:
+    """The whole list, in pages of seven."""
+    found: dict[str, Any] = {}
+    after = ""
+    while True:
+        answer = await shown(service, token, f"/v1/classifications?limit=7{after}", until=lambda _: True)
+        page = answer.json()
+        for item in page["items"]:
+            reasons = {name: without_none(one) for name, one in item["explanations"].items()}
+            found[item["asset_id"]] = (item["levels"], reasons, item["in_force"])
+        if page["next"] is None:
+            return found
+        after = f"&after={page['next']}"
+
+
+def without_none(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    return {name: without_none(one) for name, one in value.items() if one is not None}
+
+
+async def test_a_list_is_narrowed(service: Service, issuer: tuple[str, IssuerFolder]) -> None:
+    office = issuer[1].token(SECURITY_OFFICE)
+    whole = await narrowed(service, office, "")
+    narrowings = {
+        "body=fire": lambda one: one["body"] == "fire",
+        "kind=system": lambda one: one["kind"] == "system",
+        "zone=lgwan": lambda one: one["zone"] == "lgwan",
+        "obligation=H-07": lambda one: "H-07" in one["in_force"],
+        "min_confidentiality=3C": lambda one: one["levels"]["confidentiality"] in ("3C", "3B", "3A"),
+        "min_integrity=2&body=fire": lambda one: one["levels"]["integrity"] == "2" and one["body"] == "fire",
+        "min_availability=1": lambda _: True,
+    }
+    for query, wanted in narrowings.items():
+        expected = [one for one in whole if wanted(one)]
+        assert expected, query
+        assert await narrowed(service, office, query) == expected, query
+
+
+async def narrowed(service: Service, token: str, query: str) -> list[Any]:
+    answer = await shown(service, token, f"/v1/classifications?limit=500&{query}", until=lambda _: True)
+    return answer.json()["items"]
+
+
+async def test_who_may_not_read_is_refused(service: Service, issuer: tuple[str, IssuerFolder]) -> None:
+    feeder = issuer[1].token("feed-cmdb")
+    for path in (
+        "classifications",
+        f"classifications/{END}",
+        f"classifications/{END}/obligations",
+        "standard",
+        "summary",
+    ):
+        answer = await shown(service, feeder, f"/v1/{path}", until=lambda _: True)
+        assert answer.status_code == 403, path
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert str(END) not in answer.text
+
+
+async def test_a_standard_that_withdraws_a_duty_lifts_it_under_its_name(
+    stack: Stack, service: Service, tmp_path: Path
+) -> None:
+    later = tmp_path / "later"
+    shutil.copytree(BASE, later)
+    human = later / "obligations" / "human.yaml"
+    head, *duties = human.read_text(encoding="utf-8").split("\n- id: ")
+    human.write_text("\n- id: ".join([head, *(one for one in duties if not one.startswith("H-07"))]), encoding="utf-8")
+    key, _ = event(END, 1, body="fire", network="mayor")
+    try:
+        service.stop()
+        service.start(DAICHO_STANDARD=str(later))
+        lifted = await last_of(stack, OBLIGATIONS.name, key, 2)
+        assert [duty["id"] for duty in lifted["data"]["lifted"]] == ["H-07"]
+        assert lifted["data"]["lifted"][0]["title"]["ja"] == "アクセス権の見直し"
+    finally:
+        service.stop()
+        service.start()
+
+    imposed = await last_of(stack, OBLIGATIONS.name, key, 3)
+    assert [duty["id"] for duty in imposed["data"]["imposed"]] == ["H-07"]
+
+
+async def test_migrations_and_models_agree(stack: Stack, service: Service) -> None:
+    await assert_no_drift(Base.metadata, stack.postgres_dsn(owner_of("classification"), "classification"))
