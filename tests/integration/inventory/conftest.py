@@ -3,19 +3,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import asyncpg
 import pytest
 import yaml
 from pydantic import SecretStr
+from pydantic_core import from_json
 
-from libs.contracts import Profile
+from libs.bus import KafkaSettings, PartitionDeadLetters, Subscription
+from libs.bus.deadletters import Letter
+from libs.contracts import Profile, make_key
+from libs.contracts.topics import FEED
 from libs.devstack import Stack
-from libs.persistence import Pool, PostgresSettings, Sessions, create_pool, owner_of, provision, upgrade
+from libs.observability import Metrics
+from libs.persistence import Pool, PoolConnection, PostgresSettings, Sessions, create_pool, owner_of, provision, upgrade
+from services.inventory.worker import FeedWriter
 
 ROOT = Path(__file__).parents[3]
+NOW = datetime(2026, 4, 1, 0, 0, tzinfo=UTC)
+Look = Callable[..., Awaitable[list[dict[str, Any]]]]
 TABLES = "asset, asset_revision, source_link, outbox, parked_key, consumer_offset"
 
 
@@ -32,12 +46,16 @@ async def owner_dsn(stack: Stack) -> str:
     await provision(stack.postgres_dsn("postgres", "postgres"), "inventory", *passwords)
     dsn = stack.postgres_dsn(owner, "inventory")
     await upgrade("services.inventory", dsn)
+    await emptied(dsn)
+    return dsn
+
+
+async def emptied(dsn: str) -> None:
     connection = await asyncpg.connect(dsn)
     try:
         await connection.execute(f"TRUNCATE {TABLES}")
     finally:
         await connection.close()
-    return dsn
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +74,73 @@ async def sessions(postgres: PostgresSettings) -> AsyncIterator[Sessions]:
     sessions = Sessions(postgres)
     yield sessions
     await sessions.close()
+
+
+@dataclass
+class Worker:
+    """The worker's batch write as its consumer calls it, in one transaction; `letters` are those of the last batch."""
+
+    pool: Pool
+    profile: Profile
+    writer: FeedWriter
+    letters: list[Letter] = field(default_factory=list)
+    _offsets: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def record(self, item: Mapping[str, Any], key: bytes | None = None, **event: Any) -> SimpleNamespace:
+        """An item as it stands on the feed topic; it needs a body and a source key."""
+        whole = {"feed": "cmdb", "source_version": 1, **item}
+        network = self.profile.network_of(whole["body"])
+        envelope = {
+            "specversion": "1.0",
+            "id": f"{whole['source_key']}@{whole['source_version']}",
+            "source": f"urn:daicho:990019:{whole['body']}:{whole['feed']}",
+            "type": "daicho.feed.item.v1",
+            "subject": whole["source_key"],
+            "time": "2026-04-01T09:00:00+09:00",
+            "data": whole,
+            **event,
+        }
+        key = make_key(network, whole["body"], whole["feed"], whole["source_key"]) if key is None else key
+        value = json.dumps(envelope, ensure_ascii=False).encode()
+        return SimpleNamespace(
+            topic=FEED.name, partition=0, offset=next(self._offsets), timestamp=0, key=key, value=value, headers=()
+        )
+
+    async def apply(self, *items: Mapping[str, Any] | SimpleNamespace) -> None:
+        records = [self.record(item) if isinstance(item, Mapping) else item for item in items]
+        async with self.pool.acquire() as connection, connection.transaction():
+            await self.apply_in(connection, records)
+
+    async def apply_in(self, connection: PoolConnection, records: Sequence[Any]) -> None:
+        subscription = Subscription(
+            settings=KafkaSettings(bootstrap="none"),
+            group="inventory",
+            topic=FEED.name,
+            service="inventory",
+            municipality=self.profile.municipality,
+            instance="test",
+            metrics=Metrics(),
+        )
+        letters = PartitionDeadLetters(subscription, {})
+        await self.writer.apply(connection, records, letters)
+        self.letters = letters.letters
+
+
+@pytest.fixture
+async def worker(pool: Pool, profile: Profile, owner_dsn: str) -> Worker:
+    """Over an empty register."""
+    await emptied(owner_dsn)
+    return Worker(pool, profile, FeedWriter(profile, lambda: NOW, Metrics()))
+
+
+@pytest.fixture
+async def look(stack: Stack) -> AsyncIterator[Look]:
+    """A query past row-level security, as a list of dictionaries."""
+    connection = await asyncpg.connect(stack.postgres_dsn("postgres", "inventory"))
+    await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=from_json)
+
+    async def fetched(query: str, *arguments: object) -> list[dict[str, Any]]:
+        return [dict(row) for row in await connection.fetch(query, *arguments)]
+
+    yield fetched
+    await connection.close()
