@@ -93,6 +93,7 @@ def read(sent: Sent) -> Delivery:
     faults: list[Fault] = []
     lines_of_keys: dict[str, int] = {}
     for line, row in table:
+        faults.extend(_strays(header, line, row))
         try:
             item = _item(sent, line, row, places)
         except UnreadableError as error:
@@ -168,6 +169,13 @@ def _places(header: Sequence[str], line: int) -> list[_Place]:
     if faults:
         raise UnreadableError(faults)
     return list(places.values())
+
+
+def _strays(header: Sequence[str], line: int, row: Sequence[str]) -> Iterator[Fault]:
+    """Cells under no header: most often those behind a comma that should have been quoted, such as 1,200."""
+    for at, cell in enumerate(row):
+        if cell.strip() and not (at < len(header) and header[at].strip()):
+            yield _fault(line, str(at + 1), "inventory.ledger.stray")
 
 
 def _item(sent: Sent, line: int, row: Sequence[str], places: Sequence[_Place]) -> FeedItem:

@@ -19,11 +19,17 @@ _LIMITS: Final = frozenset({"min_length", "max_length", "pattern", "gt", "ge", "
 def faults_of(error: ValidationError, under: str = "") -> list[Fault]:
     """One fault for each offending field, at `under` and the field's own path; what was sent is not in it."""
     found: dict[str, Fault] = {}
-    for one in error.errors(include_url=False, include_input=False):
+    for one in _without_consequences(error.errors(include_url=False, include_input=False)):
         path, exact = _path(one["loc"])
         pointer = under + "".join(f"/{step}" for step in path)
         found.setdefault(pointer, _fault(pointer, one) if exact else Fault(pointer, f"{_FIELD}other"))
     return list(found.values())
+
+
+def _without_consequences(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """pydantic counts only the members of a list that are right, and so calls one too short whose members are all wrong."""
+    within = {error["loc"][:depth] for error in errors for depth in range(len(error["loc"]))}
+    return [error for error in errors if not (error["type"] == "too_short" and error["loc"] in within)]
 
 
 def pointer_step(step: str | int) -> str:
