@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ledgers as CSV: every encoding and every way to write a cell, and what is told of one that cannot be read."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Any
+
+import pytest
+
+from libs.catalogue import text
+from libs.contracts import FeedItem, Profile
+from samples.generate import city, files
+from services.inventory.doors import Fault, Sent, UnreadableError
+from services.inventory.doors.csv_ledger import read
+
+HEADER = "台帳番号,情報資産名,種類"
+VERSION = 20260401
+
+
+def sent(profile: Profile, content: str | bytes, body: str = "mayor") -> Sent:
+    given = content if isinstance(content, bytes) else content.encode()
+    return Sent(given, profile.feed_by_id["ledger"], body, VERSION)
+
+
+def items(profile: Profile, content: str | bytes) -> tuple[FeedItem, ...]:
+    return read(sent(profile, content)).items
+
+
+def refused(profile: Profile, content: str | bytes) -> UnreadableError:
+    with pytest.raises(UnreadableError) as raised:
+        read(sent(profile, content))
+    assert all(sentence(fault) for fault in raised.value.faults)
+    return raised.value
+
+
+def faults(profile: Profile, content: str | bytes) -> list[tuple[str, str]]:
+    """Where, and which sentence."""
+    return [(fault.field, fault.key.removeprefix("inventory.ledger.")) for fault in refused(profile, content).faults]
+
+
+def sentence(fault: Fault) -> str:
+    return text(fault.key, "en", **fault.args) and text(fault.key, "ja", **fault.args)
+
+
+def cell(profile: Profile, header: str, value: str) -> FeedItem:
+    (item,) = items(profile, f'{HEADER},{header}\nA-1,住民基本台帳,情報,"{value}"\n')
+    return item
+
+
+class TestSamples:
+    @pytest.mark.parametrize("body", sorted(city(1, 9).items))
+    def test_each_ledger_of_the_city_says_exactly_its_items(self, profile: Profile, body: str) -> None:
+        ledgers = city(20260401, 900)
+        content = files(ledgers)[f"{body}.csv"]
+
+        told = read(sent(profile, content, body)).items
+        expected = [FeedItem.model_validate({**item, "source_version": VERSION}) for item in ledgers.items[body]]
+        assert list(told) == expected
+        assert len(told) > 3
+
+    def test_there_are_nine(self) -> None:
+        assert len(city(1, 9).items) == 9
+
+
+class TestEncodings:
+    TEXT = HEADER + ",備考\r\nA-1,髙橋―①様式〜,情報,\r\n"
+
+    @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+    def test_utf8_with_a_byte_order_mark_or_none(self, profile: Profile, encoding: str) -> None:
+        assert [item.name for item in items(profile, self.TEXT.encode(encoding))] == ["髙橋―①様式〜"]
+
+    def test_cp932_as_excel_writes_it(self, profile: Profile) -> None:
+        content = self.TEXT.replace("〜", "～").encode("cp932")
+
+        assert [item.name for item in items(profile, content)] == ["髙橋―①様式～"]
+
+    @pytest.mark.parametrize("mark", [codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE])
+    def test_utf16_is_named(self, profile: Profile, mark: bytes) -> None:
+        error = refused(profile, mark + self.TEXT.encode("utf-16-le"))
+
+        assert error.malformed
+        assert [fault.key for fault in error.faults] == ["inventory.ledger.utf16"]
+
+    @pytest.mark.parametrize("strange", [b"\xff", b"\xfd", b"\xa0", b"\x80", b"\x81"])
+    def test_what_is_neither_is_told_with_the_first_byte_that_does_not_fit(
+        self, profile: Profile, strange: bytes
+    ) -> None:
+        before = (HEADER + "\r\nA-1,名簿").encode("cp932")
+        (fault,) = refused(profile, before + strange + b"\r\n").faults
+
+        assert fault.key == "inventory.ledger.encoding"
+        assert fault.args == {"utf8": 0, "cp932": len(before)}
+
+    def test_utf8_that_breaks_is_not_taken_for_something_else(self, profile: Profile) -> None:
+        good = (HEADER + "\nA-1,").encode()
+        (fault,) = refused(profile, good + "名".encode()[:2] + b"\xff,x\n").faults
+
+        assert fault.args["utf8"] == len(good)
+
+
+class TestHeader:
+    def test_columns_stand_in_any_order_under_any_of_their_names(self, profile: Profile) -> None:
+        (item,) = items(
+            profile, "備考,資産の種類,保有件数,資産番号,情報資産の名称\nメモ,情報システム,7,A-1,税システム\n"
+        )
+
+        assert (item.source_key, item.name, item.kind, item.facts) == (
+            "A-1",
+            "税システム",
+            "system",
+            {"record_count": 7},
+        )
+
+    def test_an_unknown_column_is_named(self, profile: Profile) -> None:
+        content = f"{HEADER},機密性,担当者の血液型\nA-1,名簿,情報,2,A\n"
+
+        assert faults(profile, content) == [("/rows/1/担当者の血液型", "unknown_column")]
+
+    def test_every_missing_column_is_named(self, profile: Profile) -> None:
+        assert faults(profile, "情報資産名,件数\n名簿,3\n") == [
+            ("/rows/1/台帳番号", "missing_column"),
+            ("/rows/1/種類", "missing_column"),
+        ]
+
+    def test_two_columns_of_one_meaning_are_one_too_many(self, profile: Profile) -> None:
+        error = refused(profile, f"{HEADER},管理番号\nA-1,名簿,情報,B-1\n")
+
+        assert [(one.field, one.key, one.args) for one in error.faults] == [
+            ("/rows/1/管理番号", "inventory.ledger.column_twice", {"other": "台帳番号"})
+        ]
+
+    @pytest.mark.parametrize("content", ["", "\r\n\r\n", HEADER, HEADER + "\n,,\n"])
+    def test_a_file_without_assets_is_refused(self, profile: Profile, content: str) -> None:
+        assert faults(profile, content)
+
+
+class TestCells:
+    @pytest.mark.parametrize(
+        ("header", "written", "field", "value"),
+        [
+            ("件数", "１，２００件", "record_count", 1200),
+            ("件数", "0", "record_count", 0),
+            ("件数", " 12,345,678 ", "record_count", 12_345_678),
+            ("目標復旧時間（時間）", "２４時間", "rto_hours", 24),
+            ("個人情報の有無", "○", "personal_data", True),
+            ("特定個人情報", "－", "mynumber_data", False),
+            ("情報の種類", "住民；税", "data_kinds", ["resident", "tax"]),
+            ("媒体", "ＵＳＢメモリ", "medium", "usb"),
+            ("業務", "Ⅱ種　住民税", "business", "Ⅱ種　住民税"),
+        ],
+    )
+    def test_facts(self, profile: Profile, header: str, written: str, field: str, value: Any) -> None:
+        facts = cell(profile, header, written).facts
+
+        assert facts == {field: value}
+        assert type(facts[field]) is type(value)
+
+    @pytest.mark.parametrize(
+        ("header", "written", "expected"),
+        [
+            ("状態", "廃止", {"operation": "retire"}),
+            ("機密性", "３Ｂ", {"declared": {"confidentiality": "3B"}}),
+            ("可用性", "可用性２", {"declared": {"availability": "2"}}),
+            ("系統", "ＬＧＷＡＮ接続系", {"zone": "lgwan"}),
+            (
+                "関連資産",
+                "保存：Ｂ－１； 接続: B-2;",
+                {"relations": [{"type": "stores", "source_key": "B-1"}, {"type": "connects", "source_key": "B-2"}]},
+            ),
+            ("所管課", " ", {}),
+        ],
+    )
+    def test_fields(self, profile: Profile, header: str, written: str, expected: dict[str, Any]) -> None:
+        base = {
+            "body": "mayor",
+            "feed": "ledger",
+            "source_key": "A-1",
+            "source_version": VERSION,
+            "name": "住民基本台帳",
+        }
+
+        assert cell(profile, header, written) == FeedItem.model_validate({**base, **expected})
+
+    @pytest.mark.parametrize(
+        ("header", "written", "key"),
+        [
+            ("件数", "約千件", "integer"),
+            ("件数", "1,20", "integer"),
+            ("件数", "-1", "integer"),
+            ("件数", "1.5", "integer"),
+            ("件数", "9" * 16, "integer"),
+            ("機密性", "3D", "word"),
+            ("個人情報の有無", "多分", "word"),
+            ("情報の種類", "住民;噂", "word"),
+            ("関連資産", "保存 B-1", "relation"),
+            ("関連資産", "保有: B-1", "relation"),
+            ("関連資産", "保存:", "relation"),
+        ],
+    )
+    def test_one_that_cannot_be_read_is_named_by_row_and_column(
+        self, profile: Profile, header: str, written: str, key: str
+    ) -> None:
+        content = f'{HEADER},{header}\nA-1,名簿,情報,\nA-2,"二行の\n名",情報,\nA-3,名簿,情報,"{written}"\n'
+
+        assert faults(profile, content) == [(f"/rows/5/{header}", key)]
+
+    def test_one_that_must_be_filled_in_is_named(self, profile: Profile) -> None:
+        assert faults(profile, HEADER + "\nA-1, ,情報\n,名簿\n") == [
+            ("/rows/2/情報資産名", "empty"),
+            ("/rows/3/台帳番号", "empty"),
+            ("/rows/3/種類", "empty"),
+        ]
+
+    def test_one_that_is_too_long_is_named_by_its_column(self, profile: Profile) -> None:
+        error = refused(profile, f"管理番号,情報資産名,種類,業務名\n{'A' * 201},{'名' * 301},情報,{'業' * 301}\n")
+
+        assert {fault.field for fault in error.faults} == {
+            "/rows/2/管理番号",
+            "/rows/2/情報資産名",
+            "/rows/2/業務名",
+        }
+        assert not error.malformed
+
+    def test_one_bad_cell_keeps_out_the_whole_file_and_all_are_told(self, profile: Profile) -> None:
+        content = f"{HEADER},件数,機密性\nA-1,名簿,情報,x,y\nA-2,名簿,情報,1,2\nA-3,名簿,本,1,2\n"
+
+        assert faults(profile, content) == [
+            ("/rows/2/件数", "integer"),
+            ("/rows/2/機密性", "word"),
+            ("/rows/4/種類", "word"),
+        ]
+
+    def test_a_number_stands_once_in_a_ledger(self, profile: Profile) -> None:
+        error = refused(profile, HEADER + "\nA-1,名簿,情報\nA-2,名簿,情報\nＡ－１,名簿,情報\n")
+
+        assert [(one.field, one.key, one.args) for one in error.faults] == [
+            ("/rows/4/台帳番号", "inventory.ledger.repeated", {"first": 2})
+        ]
+
+    def test_a_quotation_mark_that_is_not_closed_is_named_by_its_row(self, profile: Profile) -> None:
+        error = refused(profile, HEADER + '\nA-1,名簿,情報\nA-2,"名簿,情報\n')
+
+        assert error.malformed
+        assert [fault.field for fault in error.faults] == ["/rows/3"]
+
+    def test_a_comma_that_is_not_quoted_does_not_shorten_a_number(self, profile: Profile) -> None:
+        assert len(items(profile, HEADER + ",件数\nA-1,名簿,情報,1,,\n")) == 1
+        assert faults(profile, HEADER + ",件数\nA-1,名簿,情報,1,200\n") == [("/rows/2/5", "stray")]
+
+    def test_a_cell_under_an_empty_header_is_not_lost_in_silence(self, profile: Profile) -> None:
+        assert len(items(profile, "台帳番号,,情報資産名,種類\nA-1,,名簿,情報\n")) == 1
+        assert faults(profile, "台帳番号,,情報資産名,種類\nA-1,3B,名簿,情報\n") == [("/rows/2/2", "stray")]
