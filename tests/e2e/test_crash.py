@@ -34,7 +34,10 @@ pytestmark = pytest.mark.timeout(1800 if LONG else 400)
 
 
 class Outcome:
-    """What a run left behind, without what differs between any two runs (times, how changes were batched)."""
+    """What a run left behind, without what differs between any two runs (times, how changes were batched).
+
+    An asset that comes and goes within one batch is never spoken of, so only what is in force is compared.
+    """
 
     def __init__(self, register: Sequence[Mapping[str, Any]], records: Sequence[ConsumerRecord]) -> None:
         self.register = {str(row["asset_id"]): dict(row) for row in register}
@@ -46,12 +49,23 @@ class Outcome:
             for key, event in last_by_key(by_topic[ASSETS.name]).items()
         }
         self.levels = {
-            key: (event["data"].get("after"), event["data"]["explanations"])
+            key: (event["data"]["after"], _reasons(event["data"]["explanations"]))
             for key, event in last_by_key(by_topic[CLASSIFICATIONS.name]).items()
+            if event["data"]["after"] is not None
         }
         self.in_force = {
-            key: event["data"]["in_force"] for key, event in last_by_key(by_topic[OBLIGATIONS.name]).items()
+            key: event["data"]["in_force"]
+            for key, event in last_by_key(by_topic[OBLIGATIONS.name]).items()
+            if event["data"]["in_force"]
         }
+
+
+def _reasons(explanations: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """What of an explanation makes an event; the way that a level came down may change in silence (`libs.standards.graph`)."""
+    return {
+        dimension: (one["level"], one["origin"], one.get("rule"), one.get("inherited_from", {}).get("asset_id"))
+        for dimension, one in explanations.items()
+    }
 
 
 class LiveReader:

@@ -67,7 +67,7 @@ async def service(issuer: str) -> AsyncIterator[str]:
 async def until_taken(http: httpx.AsyncClient, url: str, headers: dict[str, str]) -> None:
     """The service may ask its issuer again only after a moment."""
     async with asyncio.timeout(10):
-        while (await http.get(url, headers=headers)).status_code != 200:  # noqa: ASYNC110
+        while (await http.get(url, headers=headers)).status_code != 200:
             await asyncio.sleep(0.02)
 
 
