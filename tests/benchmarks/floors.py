@@ -36,11 +36,13 @@ async def pass_through(
     """Read partition 0 → transaction with `send_batch` and the offset → commit, the same bytes; returns messages a second."""
     partition = TopicPartition(source, 0)
     consumer = AIOKafkaConsumer(
-        **client, group_id=group, enable_auto_commit=False, isolation_level="read_committed", max_partition_fetch_bytes=4 * 2**20
+        **client,
+        group_id=group,
+        enable_auto_commit=False,
+        isolation_level="read_committed",
+        max_partition_fetch_bytes=4 * 2**20,
     )
-    producer = AIOKafkaProducer(
-        **client, transactional_id=group, max_batch_size=BATCH_BYTES, retry_backoff_ms=20
-    )
+    producer = AIOKafkaProducer(**client, transactional_id=group, max_batch_size=BATCH_BYTES, retry_backoff_ms=20)
     await consumer.start()
     await producer.start()
     try:
