@@ -70,6 +70,7 @@ class Service:
 
     @property
     def log(self) -> str:
+        """What it has written."""
         return self._log.read_text()
 
     def start(self) -> None:
@@ -78,8 +79,8 @@ class Service:
             self._process = subprocess.Popen(self._command, env={**os.environ, **self._environment}, stderr=log)
         deadline = time.monotonic() + 40
         while True:
-            assert self._process.poll() is None, self.log
-            assert time.monotonic() < deadline, self.log
+            assert self._process.poll() is None, self.log[-4000:]
+            assert time.monotonic() < deadline, self.log[-4000:]
             try:
                 if httpx.get(f"{self.url}/health/ready").status_code == 200:
                     return

@@ -151,7 +151,9 @@ class TestItems:
         assert [(one["revision"], one["asset"]["name"]) for one in history["items"]] == [(2, "新"), (1, "名簿")]
 
     async def test_a_move_is_told_under_both_keys(self, as_: As, events: Any) -> None:
-        await told(as_("feed-cmdb"), item("S-3"), item("S-3", 2, body="education"))
+        # one after the other: the two are in different partitions
+        await told(as_("feed-cmdb"), item("S-3"))
+        await told(as_("feed-cmdb"), item("S-3", 2, body="education"))
 
         left = await events(make_key("mayor", "mayor", id_of("S-3")), 2)
         assert [(one.revision, one.data.after.status) for one in left] == [(1, "active"), (2, "retired")]
@@ -188,7 +190,7 @@ class TestItems:
         answer = await as_("feed-cmdb").post("/v1/feeds/cmdb/items", content=content, headers=headers)
 
         assert len(content) < DOORS["items"].max_bytes
-        assert answer.status_code in (413, 422)
+        assert answer.status_code == 422
         assert [one["field"] for one in answer.json()["errors"]] == ["/items/1"]
 
     async def test_another_kind_of_content_is_refused(self, as_: As) -> None:
@@ -251,7 +253,7 @@ class TestWhoMay:
         assert (await as_("feed-cmdb").get("/v1/receipts/never-given")).status_code == 404
 
     async def test_the_database_shows_the_service_nothing_without_a_scope(self, as_: As, pool: Pool) -> None:
-        await told(as_("feed-cmdb"), item("S-12", body="fire", feed="cmdb") | {"body": "election"})
+        await told(as_("feed-cmdb"), item("S-12", body="election"))
         async with pool.acquire() as connection:
             for table in ("asset", "asset_revision", "source_link"):
                 assert await connection.fetchval(f"SELECT count(*) FROM {table}") == 0
@@ -265,14 +267,15 @@ class TestWhoMay:
                 await connection.execute("TRUNCATE asset")
 
 
-class TestNetbox:
-    @pytest.fixture(scope="class")
-    def recorded(self) -> tuple[bytes, str]:
-        """The first webhook that a real NetBox sent, and its signature."""
-        with gzip.open(ROOT / "samples/netbox/webhooks.ndjson.gz") as lines:
-            first = json.loads(next(iter(lines)))
-        return base64.b64decode(first["body"]), dict(first["headers"])["X-Hook-Signature"]
+@pytest.fixture(scope="module")
+def recorded() -> tuple[bytes, str]:
+    """The first webhook that a real NetBox sent, and its signature."""
+    with gzip.open(ROOT / "samples/netbox/webhooks.ndjson.gz") as lines:
+        first = json.loads(next(iter(lines)))
+    return base64.b64decode(first["body"]), dict(first["headers"])["X-Hook-Signature"]
 
+
+class TestNetbox:
     async def test_a_signed_webhook_is_taken(self, service: Service, as_: As, recorded: tuple[bytes, str]) -> None:
         headers = {"content-type": "application/json", "X-Hook-Signature": recorded[1]}
         async with httpx.AsyncClient(base_url=service.url) as netbox:
@@ -330,7 +333,6 @@ class TestLedger:
     async def test_a_body_that_the_feed_does_not_speak_for_is_forbidden(self, as_: As) -> None:
         path = self.PATH.replace("audit", "hospital")
 
-        assert (await as_("feed-ledger").post(path, content=b"x", headers={"content-type": "text/csv"})).is_client_error
         answer = await as_("feed-ledger").post(path, content=b"x", headers={"content-type": "text/csv"})
         assert answer.status_code == 403
 
