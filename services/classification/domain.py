@@ -74,7 +74,8 @@ class Classifier:
         self, standard: Standard, municipality: str, clock: Clock, withdrawn: Mapping[str, DutyRef] | None = None
     ) -> None:
         self._standard = standard
-        self._scribe = Scribe(standard, municipality, clock, withdrawn or {})
+        self._clock = clock
+        self._scribe = Scribe(standard, municipality, withdrawn or {})
         self._networks: dict[str, _Network] = {}
         self._published: dict[bytes, Published] = {}
         self._seen: dict[bytes, int] = {}
@@ -104,20 +105,22 @@ class Classifier:
             change.causes[key] = event
             if self._network(asset.network).is_news(asset.asset_id, revision):
                 change.latest[asset.asset_id] = asset
-        return [message for network, change in changes.items() for message in self._evaluate(network, change)]
+        time = to_json(self._clock())
+        return [message for network, change in changes.items() for message in self._evaluate(network, change, time)]
 
-    def _evaluate(self, network: str, changes: _Changes) -> Iterator[Message]:
+    def _evaluate(self, network: str, changes: _Changes, time: bytes) -> Iterator[Message]:
         some_cause = next(iter(changes.causes.values()))
         for verdict in self._network(network).graph.apply(list(changes.latest.values())):
             asset = verdict.asset
             key = make_key(network, asset.body, asset.asset_id)
-            yield from self._compared(key, verdict, changes.causes.get(key, some_cause))
+            yield from self._compared(key, verdict, changes.causes.get(key, some_cause), time)
         for key, event in changes.causes.items():
             if event.data.after.status is AssetStatus.RETIRED:
                 # also where the asset has gone on under another body's key, by this batch or before it
-                yield from self._compared(key, Verdict(event.data.after, None, {}, (), changed=True), event)
+                gone = Verdict(event.data.after, None, {}, (), changed=True)
+                yield from self._compared(key, gone, event, time)
 
-    def _compared(self, key: bytes, verdict: Verdict, cause: AssetChanged) -> list[Message]:
+    def _compared(self, key: bytes, verdict: Verdict, cause: AssetChanged, time: bytes) -> list[Message]:
         """The events of a verdict that differs from what was published last; none where it says the same."""
         last = self._published.get(key) or Published()
         reasons = _reasons(verdict.explanations)
@@ -127,7 +130,7 @@ class Classifier:
             return []
         now = Published(last.revision + 1, verdict.levels, reasons, verdict.obligations)
         self._published[key] = now
-        event = _Event(verdict, last, now, self._seen.get(key, 0), cause.traceparent)
+        event = _Event(verdict, last, now, self._seen.get(key, 0), cause.traceparent, time)
         messages = [self._scribe.levels(key, event)] if levels_differ else []
         return [*messages, self._scribe.obligations(key, event)] if duties_differ else messages
 
@@ -163,23 +166,35 @@ class _Changes:
     causes: dict[bytes, AssetChanged] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Event:
+class _Event(NamedTuple):
+    """`time` is JSON already."""
+
     verdict: Verdict
     before: Published
     now: Published
     asset_revision: int
     traceparent: str | None
+    time: bytes
+
+
+class _Common(NamedTuple):
+    """What all events of a kind say that come from one body: attributes as members of a JSON object, and headers."""
+
+    attributes: bytes
+    headers: list[tuple[str, bytes]]
 
 
 class Scribe:
-    """Writes events down as JSON by itself, for the models take several times as long; a test holds it to them."""
+    """Writes events down as JSON by itself, for the models take several times as long; a test holds it to them.
 
-    def __init__(self, standard: Standard, municipality: str, clock: Clock, withdrawn: Mapping[str, DutyRef]) -> None:
+    What it fills in unescaped are numbers, and a traceparent, in which nothing is to escape.
+    """
+
+    def __init__(self, standard: Standard, municipality: str, withdrawn: Mapping[str, DutyRef]) -> None:
         self._standard = standard
         self._refs = {**withdrawn, **{duty.id: duty.duty_ref() for duty in standard.document.obligations}}
         self._municipality = municipality
-        self._clock = clock
+        self._common: dict[tuple[_Kind, str, str], _Common] = {}
         self._imposed: dict[tuple[str, ...], bytes] = {}
         self._lifted: dict[tuple[str, ...], bytes] = {}
         self._levels: dict[Levels | None, bytes] = {None: b"null"}
@@ -207,28 +222,51 @@ class Scribe:
 
     def _message(self, kind: _Kind, key: bytes, event: _Event, data: bytes) -> Message:
         asset, revision = event.verdict.asset, event.now.revision
-        attributes = {
-            "id": f"{asset.asset_id}:{revision}:{kind.suffix}",
-            "source": source_urn(self._municipality, asset.body, SERVICE),
-            "type": kind.type,
-            "subject": asset.asset_id,
-            "body": asset.body,
-            "network": asset.network,
-            "revision": revision,
-            "standardversion": self._standard.version,
-        }
+        event_id = f"{asset.asset_id}:{revision}:{kind.suffix}"
+        common = self._common_of(kind, asset.body, asset.network)
+        headers = [
+            *common.headers,
+            ("ce_id", event_id.encode()),
+            ("ce_subject", asset.asset_id.encode()),
+            ("ce_revision", b"%d" % revision),
+        ]
+        trace = b""
         if event.traceparent is not None:
-            attributes["traceparent"] = event.traceparent
-        envelope = {"specversion": "1.0", "time": self._clock(), "datacontenttype": "application/json", **attributes}
-        value = b'%b,"data":{"asset":%b,"asset_revision":%d,%b}}' % (
-            to_json(envelope)[:-1],
+            told = event.traceparent.encode()
+            headers.append(("ce_traceparent", told))
+            trace = b'"traceparent":"%b",' % told
+        value = b'{%b,"id":%b,"subject":%b,"time":%b,"revision":%d,%b"data":{"asset":%b,"asset_revision":%d,%b}}' % (
+            common.attributes,
+            to_json(event_id),
+            to_json(asset.asset_id),
+            event.time,
+            revision,
+            trace,
             to_json(_ref(asset)),
             event.asset_revision,
             data,
         )
-        headers = [("content-type", CONTENT_TYPE.encode()), ("ce_specversion", b"1.0")]
-        headers += [(f"ce_{name}", str(value).encode()) for name, value in attributes.items()]
         return Message(kind.topic, key, value, headers)
+
+    def _common_of(self, kind: _Kind, body: str, network: str) -> _Common:
+        if (known := self._common.get((kind, body, network))) is None:
+            known = self._common[kind, body, network] = self._make_common(kind, body, network)
+        return known
+
+    def _make_common(self, kind: _Kind, body: str, network: str) -> _Common:
+        told = {
+            "specversion": "1.0",
+            "type": kind.type,
+            "source": source_urn(self._municipality, body, SERVICE),
+            "body": body,
+            "network": network,
+            "standardversion": self._standard.version,
+        }
+        headers = [
+            ("content-type", CONTENT_TYPE.encode()),
+            *((f"ce_{name}", value.encode()) for name, value in told.items()),
+        ]
+        return _Common(to_json({**told, "datacontenttype": "application/json"})[1:-1], headers)
 
     def _level_json(self, levels: Levels | None) -> bytes:
         if (known := self._levels.get(levels)) is None:
