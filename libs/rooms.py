@@ -14,7 +14,7 @@ import structlog
 import uvloop
 
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT)
-_COLLECT_AFTER: Final = (50_000, 20, 50)
+COLLECT_AFTER: Final = (50_000, 20, 50)
 """Allocations and rounds before the garbage collector looks: by default it would walk a large register again and again."""
 _log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ async def run_rooms(rooms: Iterable[Coroutine[Any, Any, None]]) -> None:
 
 def run_until_signal(service: Coroutine[Any, Any, None]) -> int:
     """Run a service until it ends, or until SIGTERM or SIGINT cancels it; returns the exit code: 0, or 1 where it failed."""
-    gc.set_threshold(*_COLLECT_AFTER)
+    gc.set_threshold(*COLLECT_AFTER)
     return uvloop.run(_run(service))
 
 

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The floors: the bare libraries, written as plainly and as fast as they allow, with none of our code."""
+"""The floors: the bare libraries, written as plainly and as fast as they allow, with none of our code. All return seconds."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -20,6 +20,17 @@ class Message(NamedTuple):
     headers: Sequence[tuple[str, bytes]] = ()
 
 
+class Rows(NamedTuple):
+    """What a table holds, for COPY."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+Written = Mapping[str, Sequence[Message]]
+"""By topic."""
+
+
 async def fill(client: Mapping[str, Any], topic: str, messages: Sequence[Message]) -> None:
     """Write the messages to partition 0 with `send_batch`."""
     producer = AIOKafkaProducer(**client, enable_idempotence=True, max_batch_size=BATCH_BYTES)
@@ -30,10 +41,50 @@ async def fill(client: Mapping[str, Any], topic: str, messages: Sequence[Message
         await producer.stop()
 
 
-async def pass_through(
-    client: Mapping[str, Any], source: str, target: str, count: int, group: str, most: int = 2000
+async def read_all(client: Mapping[str, Any], topic: str) -> list[Message]:
+    """What partition 0 holds now, of what is committed."""
+    place = TopicPartition(topic, 0)
+    messages: list[Message] = []
+    async with AIOKafkaConsumer(
+        **client, enable_auto_commit=False, isolation_level="read_committed", auto_offset_reset="earliest"
+    ) as consumer:
+        consumer.assign([place])
+        end = (await consumer.end_offsets([place]))[place]
+        while await consumer.position(place) < end:
+            records = (await consumer.getmany(place, timeout_ms=50)).get(place, [])
+            messages += [Message(record.key, record.value, record.headers) for record in records]
+    return messages
+
+
+async def pass_through(client: Mapping[str, Any], source: str, target: str, count: int, group: str) -> float:
+    """Read partition 0 → transaction with `send_batch` and the offset → commit, the same bytes."""
+
+    def same(records: Sequence[Any], _: int) -> Written:
+        return {target: [Message(record.key, record.value, record.headers) for record in records]}
+
+    return await _transactions(client, source, same, count, group)
+
+
+async def write_out(client: Mapping[str, Any], source: str, written: Written, count: int, group: str) -> float:
+    """As `pass_through`, but writing given messages, as large a part of them as what was read is of `count`."""
+
+    def part(records: Sequence[Any], done: int) -> Written:
+        return {
+            topic: messages[len(messages) * done // count : len(messages) * (done + len(records)) // count]
+            for topic, messages in written.items()
+        }
+
+    return await _transactions(client, source, part, count, group)
+
+
+async def _transactions(
+    client: Mapping[str, Any],
+    source: str,
+    outputs: Callable[[Sequence[Any], int], Written],
+    count: int,
+    group: str,
+    most: int = 2000,
 ) -> float:
-    """Read partition 0 → transaction with `send_batch` and the offset → commit, the same bytes; returns messages a second."""
     partition = TopicPartition(source, 0)
     consumer = AIOKafkaConsumer(
         **client,
@@ -42,49 +93,57 @@ async def pass_through(
         isolation_level="read_committed",
         max_partition_fetch_bytes=4 * 2**20,
     )
-    producer = AIOKafkaProducer(**client, transactional_id=group, max_batch_size=BATCH_BYTES, retry_backoff_ms=20)
+    producer = AIOKafkaProducer(**client, transactional_id=group, max_batch_size=BATCH_BYTES, retry_backoff_ms=3)
     await consumer.start()
     await producer.start()
     try:
         consumer.assign([partition])
-        await consumer.seek_to_beginning(partition)
+        consumer.seek(partition, 0)
         done = 0
         start = time.perf_counter()
         while done < count:
             records = (await consumer.getmany(partition, timeout_ms=1000, max_records=most)).get(partition, [])
             if not records:
                 continue
-            async with producer.transaction():
-                await _send(producer, target, [Message(record.key, record.value, record.headers) for record in records])
-                await producer.send_offsets_to_transaction({partition: records[-1].offset + 1}, group)
+            await producer.begin_transaction()
+            # before the batches: see libs.bus.producing for what it costs behind them
+            await producer.send_offsets_to_transaction({partition: records[-1].offset + 1}, group)
+            for topic, messages in outputs(records, done).items():
+                await _send(producer, topic, messages)
+            await producer.commit_transaction()
             done += len(records)
-        return done / (time.perf_counter() - start)
+        return time.perf_counter() - start
     finally:
         await consumer.stop()
         await producer.stop()
 
 
 async def copy_batches(
-    connection: asyncpg.Connection, tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[Any]]]], batch: int
+    connection: asyncpg.Connection[Any], tables: Mapping[str, Rows], schema: str, batch: int
 ) -> float:
-    """COPY the rows of each table, `batch` at a time, all tables in one transaction a batch; returns rows of the first a second."""
-    first = next(iter(tables))
-    count = len(tables[first][1])
+    """COPY the rows of each table, `batch` at a time, all tables in one transaction a batch."""
+    most = max(len(table.rows) for table in tables.values())
     start = time.perf_counter()
-    for begin in range(0, count, batch):
+    for begin in range(0, most, batch):
         async with connection.transaction():
-            for name, (columns, rows) in tables.items():
-                await connection.copy_records_to_table(name, records=rows[begin : begin + batch], columns=columns)
-    return count / (time.perf_counter() - start)
+            for name, table in tables.items():
+                if rows := table.rows[begin : begin + batch]:
+                    await connection.copy_records_to_table(
+                        name, schema_name=schema, records=rows, columns=table.columns
+                    )
+    return time.perf_counter() - start
 
 
 async def _send(producer: AIOKafkaProducer, topic: str, messages: Sequence[Message]) -> list[asyncio.Future[Any]]:
-    sent = []
+    sent: list[asyncio.Future[Any]] = []
+    if not messages:
+        return sent
+    now = int(time.time() * 1000)
     batch = producer.create_batch()
     for key, value, headers in messages:
-        if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+        if batch.append(key=key, value=value, timestamp=now, headers=list(headers)) is None:
             sent.append(await producer.send_batch(batch, topic, partition=0))
             batch = producer.create_batch()
-            batch.append(key=key, value=value, timestamp=None, headers=headers)
+            batch.append(key=key, value=value, timestamp=now, headers=list(headers))
     sent.append(await producer.send_batch(batch, topic, partition=0))
     return sent

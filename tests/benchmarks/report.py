@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 import platform
 import statistics
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,11 @@ class Rounds:
     """One figure measured several times, in units per second; rounds alternate with those of what it is compared to."""
 
     rates: tuple[float, ...]
+
+    @classmethod
+    def of(cls, count: int, seconds: Iterable[float]) -> Rounds:
+        """So many in each of the times."""
+        return cls(tuple(count / one for one in seconds))
 
     @property
     def median(self) -> float:
@@ -41,6 +47,8 @@ class Result:
     floor: Rounds
     floor_is: str
     work: dict[str, Any]
+    also: Mapping[str, Rounds] = field(default_factory=dict)
+    """Other figures of the same run, to compare with."""
 
     @property
     def ratio(self) -> float:
@@ -55,11 +63,16 @@ class Result:
             "ratio": round(self.ratio, 3),
             "floor_is": self.floor_is,
             "rounds": {"ours": self.ours.document()["rounds"], "floor": self.floor.document()["rounds"]},
+            "also": {name: rounds.document() for name, rounds in self.also.items()},
             "work": self.work,
-            "command": "make bench",
+            "command": f"python -m tests.benchmarks {self.scenario}",
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": machine(),
         }
+
+    def line(self) -> str:
+        """For people."""
+        return f"{self.scenario}: {self.ours.median:,.0f} {self.unit}, floor {self.floor.median:,.0f}, ratio {self.ratio:.3f}"
 
 
 def machine() -> dict[str, Any]:

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Assets in, levels and obligations out, against the same messages passed through bare aiokafka."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+from libs.bus import PartitionTask
+from libs.bus.subscription import utc_now
+from libs.contracts.topics import ASSETS, CLASSIFICATIONS, OBLIGATIONS
+from services.classification.settings import BASE, Settings
+from services.classification.worker import GROUP, AssetHandler
+from tests.benchmarks import floors
+from tests.benchmarks.content import asset_messages, one_network
+from tests.benchmarks.place import Place, like
+from tests.benchmarks.place import seconds_of as task_seconds
+from tests.benchmarks.report import Result, Rounds
+
+NAME = "classification-stream"
+COUNT = 60_000
+_OUT = (CLASSIFICATIONS, OBLIGATIONS)
+_SAME = like(ASSETS, "bench.same.v1")
+_LIKE_OURS = {topic.name: like(topic, f"bench.{topic.name}") for topic in _OUT}
+
+
+async def run(place: Place, count: int, rounds: int) -> Result:
+    """Each round: ours into empty topics, then the floors."""
+    await place.make_topics()
+    work = await _preload(place, count)
+    seconds: dict[str, list[float]] = {"ours": [], "floor": [], "writing": []}
+    client = place.admin.client()
+    for number in range(rounds):
+        await place.empty([*_OUT, _SAME, *_LIKE_OURS.values()])
+        gc.collect()
+        seconds["ours"].append(await _ours(place, count, f"{GROUP}-{number}"))
+        written = {_LIKE_OURS[topic.name].name: await floors.read_all(client, topic.name) for topic in _OUT}
+        gc.collect()
+        seconds["floor"].append(
+            await floors.pass_through(client, ASSETS.name, _SAME.name, count, f"bench-same-{number}")
+        )
+        seconds["writing"].append(
+            await floors.write_out(client, ASSETS.name, written, count, f"bench-writing-{number}")
+        )
+        work |= _written(written)
+    return Result(
+        scenario=NAME,
+        unit="assets/s",
+        ours=Rounds.of(count, seconds["ours"]),
+        floor=Rounds.of(count, seconds["floor"]),
+        floor_is="bare aiokafka: read, a transaction with send_batch and the offset, write the same bytes",
+        work=work,
+        also={"bare aiokafka writing the bytes that ours wrote": Rounds.of(count, seconds["writing"])},
+    )
+
+
+async def _preload(place: Place, count: int) -> dict[str, Any]:
+    messages = asset_messages(count)
+    await floors.fill(place.admin.client(), ASSETS.name, messages)
+    return {
+        "events": count,
+        "assets": len({message.key for message in messages}),
+        "bytes_per_event": round(sum(len(message.value) for message in messages) / count),
+        "measured": "from connected, with nothing to restore, to the last committed offset; topics of one partition",
+    }
+
+
+async def _ours(place: Place, count: int, group: str) -> float:
+    profile = one_network()
+    standard = Settings.model_construct(standard=BASE).read_standard()
+    subscription = place.subscription(GROUP, group, ASSETS, profile.municipality)
+    return await task_seconds(PartitionTask(subscription, 0, lambda _: AssetHandler(standard, profile, utc_now)), count)
+
+
+def _written(written: floors.Written) -> dict[str, Any]:
+    values = [len(message.value) for messages in written.values() for message in messages]
+    if not values:
+        raise RuntimeError("nothing was written")
+    return {"events_written": len(values), "bytes_per_event_written": round(sum(values) / len(values))}

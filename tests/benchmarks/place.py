@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a scenario runs: a Kafka and a PostgreSQL of its own, with one partition a topic."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from pydantic import SecretStr
+
+from libs.bus import KafkaSettings, Subscription, TaskState, apply_topics
+from libs.bus.task import Task
+from libs.contracts.topics import TOPICS, Topic
+from libs.devstack import Stack
+from libs.observability import Metrics
+
+_PATIENCE = 300.0
+_LOOK = 0.005
+
+
+class Place:
+    """A stack with the topics of the topic table."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.admin = self.account("admin")
+
+    def account(self, name: str) -> KafkaSettings:
+        """The settings of a client that signs in as one of the stack's accounts."""
+        username, password = self.stack.kafka_account(name)
+        return KafkaSettings(bootstrap=self.stack.kafka_bootstrap, username=username, password=SecretStr(password))
+
+    async def make_topics(self, topics: Sequence[Topic] = TOPICS) -> None:
+        await apply_topics(self.admin, topics, partitions=1)
+
+    async def empty(self, topics: Sequence[Topic]) -> None:
+        """Delete topics and make them anew: the broker deletes in its own time."""
+        admin = AdminClient(self.admin.admin())
+        present = await asyncio.to_thread(lambda: admin.list_topics(timeout=30).topics)
+        gone = [topic.name for topic in topics if topic.name in present]
+        for future in (admin.delete_topics(gone) if gone else {}).values():
+            await asyncio.to_thread(future.result)
+        async with asyncio.timeout(30):
+            while not await self._made(topics):
+                await asyncio.sleep(0.1)
+
+    async def _made(self, topics: Sequence[Topic]) -> bool:
+        with suppress(KafkaException):
+            await self.make_topics(topics)
+            return True
+        return False
+
+    def subscription(self, service: str, group: str, topic: Topic, municipality: str) -> Subscription:
+        """As the service makes it, with its own account and the default limits; `group` must begin with the service's name."""
+        return Subscription(
+            settings=self.account(service),
+            group=group,
+            topic=topic.name,
+            service=service,
+            municipality=municipality,
+            instance="bench",
+            metrics=Metrics(),
+        )
+
+
+def like(topic: Topic, name: str) -> Topic:
+    """A topic with the same settings under another name."""
+    return replace(topic, name=name)
+
+
+async def seconds_of(task: Task, count: int) -> float:
+    """Run a task until it has committed what is below offset `count`, from when it has restored its state and connected."""
+    running = asyncio.create_task(task.run())
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            await _until(running, lambda: task.status.state is TaskState.RUNNING)
+            start = loop.time()
+            await _until(running, lambda: (task.status.position or 0) >= count)
+            return loop.time() - start
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+
+
+async def _until(running: asyncio.Task[None], reached: Any) -> None:
+    while not reached():
+        if running.done():
+            raise RuntimeError("the task has ended before its input has")
+        await asyncio.sleep(_LOOK)
