@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -91,8 +92,18 @@ def _create(
         for topic in topics
     ]
     _wait(admin.create_topics(new, request_timeout=_WAIT).values())
+    _await_listed(admin, {topic.name for topic in topics})
     for topic in topics:
         yield Change(text_pair("bus.topic_created", topic=topic.name, partitions=partitions[topic.name]))
+
+
+def _await_listed(admin: AdminClient, names: set[str]) -> None:
+    """The broker says that a topic is made a moment before it lists it: who looks at once would make it again."""
+    deadline = time.monotonic() + _WAIT
+    while not names <= admin.list_topics(timeout=_WAIT).topics.keys():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the broker does not list {', '.join(sorted(names))}")
+        time.sleep(0.02)
 
 
 def _configure(admin: AdminClient, topics: Sequence[Topic], replication: int) -> Iterator[Change]:

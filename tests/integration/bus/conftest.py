@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import tempfile
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -21,7 +23,7 @@ from sqlalchemy.schema import CreateTable
 from libs.bus import KafkaSettings, Limits, NetworkPartitioner, PartitionDeadLetters, Subscription, apply_topics
 from libs.bus.records import Output
 from libs.contracts.topics import TOPICS, Topic
-from libs.devstack import Stack
+from libs.devstack import Stack, devstack
 from libs.observability import Metrics
 from libs.persistence import (
     OffsetsTable,
@@ -130,6 +132,13 @@ class Bus:
         return offset
 
 
+@pytest.fixture(scope="package")
+def stack() -> Iterator[Stack]:
+    """A stack of its own: these tests write what no service could read to the topics that services read."""
+    with tempfile.TemporaryDirectory(prefix="daicho-") as data, devstack(Path(data)) as running:
+        yield running
+
+
 @pytest.fixture(scope="module")
 async def bus(stack: Stack) -> Bus:
     settings = settings_for(stack, "admin")
@@ -137,7 +146,7 @@ async def bus(stack: Stack) -> Bus:
     return Bus(settings)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def dsn(stack: Stack) -> str:
     """Of the run-time role of a database that has the bus's tables, and one of items."""
 

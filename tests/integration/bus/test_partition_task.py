@@ -40,11 +40,11 @@ async def test_every_record_goes_through_once_though_the_task_is_cut_off_again_a
     """Half the times in the middle of whatever it does, as when a process is killed; half the times with a commit finished."""
     source, target = await bus.topic(), await bus.topic()
     subscription = bus.subscription(source, limits=Limits(max_records=40))
-    await bus.send(numbered(source, 2000))
+    await bus.send(numbered(source, 6000))
     chance = random.Random(4)
     lives = 0
 
-    while (await bus.committed(subscription, PARTITION) or 0) < 2000:
+    while (await bus.committed(subscription, PARTITION) or 0) < 6000:
         monkeypatch.setattr("libs.bus.partition_task.STOP_PATIENCE", chance.choice([0, 5]))
         task = PartitionTask(subscription, PARTITION, lambda _: make_copier(target))
         work = asyncio.create_task(task.run())
@@ -54,7 +54,7 @@ async def test_every_record_goes_through_once_though_the_task_is_cut_off_again_a
         lives += 1
 
     records = await bus.read(target)
-    assert [record.value for record in records] == [b"%d" % n for n in range(2000)]
+    assert [record.value for record in records] == [b"%d" % n for n in range(6000)]
     assert {record.partition for record in records} == {PARTITION}
     assert lives > 2
 
