@@ -165,6 +165,8 @@ async def _merge(connection: PoolConnection, bodies: Iterable[str], rows: Sequen
     await connection.execute("SELECT set_config('daicho.bodies', $1, true)", setting_of(bodies))
     await copy_staging(connection, _STAGING, newest.values())
     await connection.execute(statement)
+    # a transaction may show several batches
+    await connection.execute("TRUNCATE pg_temp.classification_batch")
 
 
 @dataclass(frozen=True)

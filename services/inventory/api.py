@@ -62,7 +62,7 @@ class Accepted(BaseModel):
 class ItemOutcome(BaseModel):
     """What became of an accepted item.
 
-    `pending`: not looked at yet. `applied`: it made `revision`. `parked`: put aside with all of its key, for `reason`, until released.
+    `pending`: not looked at yet. `applied`: this version made `revision`, now or when it was sent before. `parked`: put aside with all of its key, for `reason`, until released.
     `ignored`: an older version, or nothing new.
     """
 

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import count
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -142,6 +143,7 @@ LEFT JOIN asset ON asset.asset_id = link.asset_id
 _STAGING: Final = StagingTable(
     "inventory_batch",
     {
+        "write": "bigint",
         "seq": "integer",
         "last": "boolean",
         "asset_id": "uuid",
@@ -154,10 +156,14 @@ _STAGING: Final = StagingTable(
     },
 )
 
+_writes: Final = count(1)
+"""A transaction may write several batches, and the staging table keeps the rows of all until it ends."""
+
 # the casts from text cost less than asyncpg's codec for jsonb does in Python
 _MERGE: Final = """
 WITH batch AS MATERIALIZED (
-  SELECT asset_id, revision, last, state::jsonb AS state, change::jsonb AS change FROM pg_temp.inventory_batch
+  SELECT asset_id, revision, last, state::jsonb AS state, change::jsonb AS change
+  FROM pg_temp.inventory_batch WHERE write = $9
 ), register AS (
   INSERT INTO asset (asset_id, body, revision, updated_at, state)
   SELECT asset_id, state->>'body', revision, $1, state FROM batch WHERE last
@@ -173,7 +179,7 @@ WITH batch AS MATERIALIZED (
     asset_id = excluded.asset_id, body = excluded.body, source_version = excluded.source_version
 ), sent AS (
   INSERT INTO outbox (topic, key, value, headers)
-  SELECT $2, key, value, headers::jsonb FROM pg_temp.inventory_batch ORDER BY seq
+  SELECT $2, key, value, headers::jsonb FROM pg_temp.inventory_batch WHERE write = $9 ORDER BY seq
   RETURNING id
 )
 SELECT pg_notify($8, '') WHERE EXISTS (SELECT FROM sent)
@@ -210,10 +216,11 @@ async def write(connection: PoolConnection, batch: Batch) -> None:
     """
     if not batch.revisions and not batch.links:
         return
-    await copy_staging(connection, _STAGING, _staged(batch.revisions))
+    number = next(_writes)
+    await copy_staging(connection, _STAGING, _staged(number, batch.revisions))
     links = list(zip(*batch.links.values(), strict=True)) or [()] * len(Link._fields)
     try:
-        await connection.execute(_MERGE, batch.recorded_at, ASSETS.name, *links, CHANNEL)
+        await connection.execute(_MERGE, batch.recorded_at, ASSETS.name, *links, CHANNEL, number)
     except asyncpg.UniqueViolationError as error:
         # two networks were told of one new asset at the same time: neither held the other's lock
         raise asyncpg.SerializationError("a revision was written meanwhile") from error
@@ -324,10 +331,10 @@ def _columns(sources: Collection[Source]) -> tuple[list[str], list[str]]:
     return [source.feed for source in sources], [source.source_key for source in sources]
 
 
-def _staged(revisions: Sequence[Written]) -> Iterable[tuple[Any, ...]]:
+def _staged(number: int, revisions: Sequence[Written]) -> Iterable[tuple[Any, ...]]:
     last = {written.asset_id: written.revision for written in revisions}
     for seq, written in enumerate(revisions):
-        yield (seq, last[written.asset_id] == written.revision, *written)
+        yield (number, seq, last[written.asset_id] == written.revision, *written)
 
 
 def _lock_of(network: str) -> int:

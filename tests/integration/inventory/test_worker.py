@@ -257,6 +257,14 @@ async def test_writers_of_one_network_take_turns(worker: Any, look: Any, pool: P
     assert [event.subject for event in await events(look)] == [id_of("S-1"), id_of("S-2")]
 
 
+async def test_a_transaction_may_write_several_batches(worker: Any, look: Any, pool: Pool) -> None:
+    async with pool.acquire() as connection, connection.transaction():
+        for version in (1, 2, 3):
+            await worker.apply_in(connection, [worker.record(thing("S-1", version, name=f"第{version}版"))])
+
+    assert [event.revision for event in await events(look)] == [1, 2, 3]
+
+
 async def test_a_batch_that_is_rolled_back_leaves_nothing(worker: Any, look: Any, pool: Pool) -> None:
     with pytest.raises(ZeroDivisionError):
         async with pool.acquire() as connection, connection.transaction():
