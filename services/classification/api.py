@@ -3,14 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Response
 from pydantic import BaseModel
 
-from libs.contracts import AssetKind, Dimension, Duty, Explanation, Levels, ProblemType, Profile, Zone
+from libs.contracts import (
+    AssetKind,
+    Audience,
+    Dimension,
+    Duty,
+    Explanation,
+    Levels,
+    Part,
+    ProblemType,
+    Profile,
+    Zone,
+)
 from libs.contracts import Standard as PublishedStandard
 from libs.contracts.words import LevelCode, Slug
 from libs.observability import Metrics
@@ -24,10 +35,14 @@ VERSION: Final = "1"
 MOST_A_PAGE: Final = 500
 
 Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
+KnownTag = Annotated[str | None, Header(alias="If-None-Match")]
 
 
 class ClassifiedAsset(BaseModel):
-    """An asset with its effective levels, each with where it comes from, and the ids of the obligations in force."""
+    """An asset with its effective levels, each with where it comes from, and the ids of the obligations in force.
+
+    `asset_revision` is the register's last that changed something shown here, `revision` that of the last event.
+    """
 
     asset_id: UUID
     body: Slug
@@ -72,8 +87,8 @@ class Api:
     def router(self) -> APIRouter:
         router = APIRouter(prefix="/v1", tags=["classification"])
         router.get("/classifications")(self.classifications)
-        router.get("/classifications/{asset_id}")(self.classification)
-        router.get("/classifications/{asset_id}/obligations")(self.obligations)
+        router.get("/classifications/{asset_id}", response_model=ClassifiedAsset)(self.classification)
+        router.get("/classifications/{asset_id}/obligations", response_model=tuple[Duty, ...])(self.obligations)
         router.get("/standard")(self.standard)
         router.get("/summary")(self.summary)
         return router
@@ -84,36 +99,54 @@ class Api:
         body: Slug | None = None,
         kind: AssetKind | None = None,
         zone: Zone | None = None,
-        obligation: Annotated[str | None, Query(max_length=20)] = None,
+        obligation: str | None = None,
+        part: Part | None = None,
+        audience: Audience | None = None,
         min_confidentiality: LevelCode | None = None,
         min_integrity: LevelCode | None = None,
         min_availability: LevelCode | None = None,
         after: UUID | None = None,
         limit: Annotated[int, Query(ge=1, le=MOST_A_PAGE)] = 100,
     ) -> Page:
-        """Assets by id; each minimum is a level of the standard's scale and finds that level and those above."""
+        """Assets by id; each minimum is a level of the standard's scale and finds that level and those above.
+
+        Of `obligation`, `part` and `audience`, what is given must all be true of one obligation in force.
+        """
         levels = {
             dimension: self._at_least(dimension, code)
             for dimension, code in zip(Dimension, (min_confidentiality, min_integrity, min_availability), strict=True)
             if code is not None
         }
-        wanted = store.Wanted(body=body, kind=kind, zone=zone, obligation=obligation, levels=levels)
+        duties = self._duties_of(obligation, part, audience)
+        wanted = store.Wanted(body=body, kind=kind, zone=zone, duties=duties, levels=levels)
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             rows = await store.page(session, wanted, after=after, limit=limit + 1)
         items = tuple(self._shown(row) for row in rows[:limit])
         return Page(items=items, next=items[-1].asset_id if len(rows) > limit else None)
 
-    async def classification(self, asset_id: UUID, caller: Reader, response: Response) -> ClassifiedAsset:
-        """One asset: why it has the levels it has."""
+    async def classification(
+        self, asset_id: UUID, caller: Reader, response: Response, known: KnownTag = None
+    ) -> ClassifiedAsset | Response:
+        """One asset: why it has the levels it has. 304 where `If-None-Match` names what it still is."""
         row = await self._row(asset_id, caller)
-        # levels and obligations of one revision arrive one after the other
-        response.headers["ETag"] = f'"{row.levels_revision}-{row.duties_revision}"'
+        tag = _tag_of(row)
+        if known == tag:
+            return _unchanged(tag)
+        response.headers["ETag"] = tag
         return self._shown(row)
 
-    async def obligations(self, asset_id: UUID, caller: Reader) -> tuple[Duty, ...]:
-        """The obligations in force for one asset, whole."""
+    async def obligations(
+        self, asset_id: UUID, caller: Reader, response: Response, known: KnownTag = None
+    ) -> tuple[Duty, ...] | Response:
+        """The obligations in force for one asset, whole. 304 as above; 503 while they are another standard's."""
         row = await self._row(asset_id, caller)
-        return tuple(self._duties[one] for one in row.in_force if one in self._duties)
+        tag = _tag_of(row)
+        if known == tag:
+            return _unchanged(tag)
+        if not self._duties.keys() >= set(row.in_force):
+            raise ProblemError(ProblemType.BUSY, "classification.standard_changing", headers={"Retry-After": "10"})
+        response.headers["ETag"] = tag
+        return tuple(self._duties[one] for one in row.in_force)
 
     async def standard(self, _caller: Reader) -> PublishedStandard:
         """The standard in force: its scales in rising order, and every obligation."""
@@ -147,9 +180,22 @@ class Api:
     def _at_least(self, dimension: Dimension, code: str) -> Sequence[str]:
         scale = self._standard.scales[dimension]
         if code not in scale:
-            error = FieldError(f"query:min_{dimension.value}", "classification.level_unknown", known=", ".join(scale))
-            raise ProblemError(ProblemType.INVALID, "problems.invalid", errors=[error], count=1)
+            raise _invalid(f"min_{dimension.value}", "classification.level_unknown", known=", ".join(scale))
         return scale[scale.index(code) :]
+
+    def _duties_of(
+        self, obligation: str | None, part: Part | None, audience: Audience | None
+    ) -> Collection[str] | None:
+        """The obligations that are all that is asked for; None where nothing is."""
+        if obligation is None and part is None and audience is None:
+            return None
+        if obligation is not None and obligation not in self._duties:
+            raise _invalid("obligation", "classification.obligation_unknown")
+        return [
+            duty.id
+            for duty in self._duties.values()
+            if obligation in (None, duty.id) and part in (None, duty.part) and audience in (None, duty.audience)
+        ]
 
     def _in_order(self, dimension: Dimension, counts: Mapping[str, int]) -> dict[str, int]:
         """In the order of the scale; a level of an earlier standard, which is there until it is evaluated anew, at the end."""
@@ -161,6 +207,20 @@ class Api:
         content: dict[str, Any] = row.model_dump(exclude={*Dimension, "levels_revision", "duties_revision"})
         revision = max(row.levels_revision, row.duties_revision)
         return ClassifiedAsset.model_validate({**content, "levels": levels, "revision": revision})
+
+
+def _tag_of(row: store.ClassificationRow) -> str:
+    """Of the three topics that a row is from, each is read at its own pace."""
+    return f'"{row.asset_revision}-{row.levels_revision}-{row.duties_revision}"'
+
+
+def _unchanged(tag: str) -> Response:
+    return Response(status_code=304, headers={"ETag": tag})
+
+
+def _invalid(parameter: str, key: str, **args: object) -> ProblemError:
+    error = FieldError(f"query:{parameter}", key, **args)
+    return ProblemError(ProblemType.INVALID, "problems.invalid", errors=[error], count=1)
 
 
 def create_app(

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from libs.bus import KafkaSettings
+from libs.bus.partition_log import open_log
 from libs.contracts import DutyRef, StandardPublished, kafka_headers, make_key, source_urn
 from libs.contracts.topics import CONTROL
 from libs.standards import Standard
@@ -60,14 +61,9 @@ async def _publish(kafka: KafkaSettings, key: bytes, event: StandardPublished) -
 
 async def _published_under(kafka: KafkaSettings, key: bytes) -> list[StandardPublished]:
     """What is left of the standards under a key, in order: compaction keeps the last one for ever, others for a time."""
-    partition = TopicPartition(CONTROL.name, 0)
     found: list[StandardPublished] = []
-    async with AIOKafkaConsumer(**kafka.client(), isolation_level="read_committed", fetch_max_wait_ms=50) as consumer:
-        consumer.assign([partition])
-        end = (await consumer.end_offsets([partition]))[partition]
-        await consumer.seek_to_beginning(partition)
-        while await consumer.position(partition) < end:
-            for record in (await consumer.getmany(partition, timeout_ms=500)).get(partition, []):
-                if record.key == key and record.value is not None:
-                    found.append(StandardPublished.model_validate_json(record.value))
+    async with open_log(kafka, f"{SERVICE}-standards") as log:
+        async for records in log.read(TopicPartition(CONTROL.name, 0)):
+            ours = (record.value for record in records if record.key == key and record.value is not None)
+            found += [StandardPublished.model_validate_json(value) for value in ours]
     return found

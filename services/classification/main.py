@@ -83,6 +83,7 @@ class Service:
         shown: list[tuple[str, Apply]] = [
             (CLASSIFICATIONS.name, projector.apply_levels),
             (OBLIGATIONS.name, projector.apply_duties),
+            (ASSETS.name, projector.apply_assets),
         ]
         consumers = [
             OffsetConsumer(self._subscription(f"{PROJECTION}-{topic}", topic, READING), pool, apply)

@@ -37,7 +37,7 @@ class ClassificationRow(Base, table=True):
 
     __tablename__ = "asset_classification"
     __table_args__ = (
-        Index("ix_asset_classification_body", "body", "asset_id"),
+        Index("ix_asset_classification_asset", "asset_id"),
         Index("ix_asset_classification_in_force", "in_force", postgresql_using="gin"),
     )
 
@@ -119,7 +119,7 @@ _STAGING: Final = StagingTable(
 
 _ASSET: Final = "body, asset_id, network, name, kind, zone, section, asset_revision, standard"
 _REFRESHED: Final = ", ".join(
-    # the two topics are read each at its own pace
+    # the topics are read each at its own pace
     f"{column} = CASE WHEN excluded.asset_revision >= shown.asset_revision THEN excluded.{column} ELSE shown.{column} END"
     for column in ("name", "kind", "zone", "section", "asset_revision", "standard")
 )
@@ -143,6 +143,17 @@ ON CONFLICT (body, asset_id) DO UPDATE SET {_REFRESHED},
 WHERE shown.duties_revision < excluded.duties_revision
 """  # noqa: S608 - made of constants
 
+_MERGE_ASSETS: Final = """
+INSERT INTO asset_classification AS shown (body, asset_id, network, name, kind, zone, section, asset_revision)
+SELECT body, asset_id, network, name, kind, zone, section, asset_revision FROM pg_temp.classification_batch
+ON CONFLICT (body, asset_id) DO UPDATE SET
+  name = excluded.name, kind = excluded.kind, zone = excluded.zone, section = excluded.section,
+  asset_revision = excluded.asset_revision
+WHERE shown.asset_revision < excluded.asset_revision
+  AND (shown.name, shown.kind, shown.zone, shown.section)
+    IS DISTINCT FROM (excluded.name, excluded.kind, excluded.zone, excluded.section)
+"""
+
 
 async def show_levels(connection: PoolConnection, bodies: Iterable[str], rows: Sequence[Shown]) -> None:
     """Take a batch of classification events over, of several of one asset the last; an older revision changes nothing."""
@@ -152,6 +163,11 @@ async def show_levels(connection: PoolConnection, bodies: Iterable[str], rows: S
 async def show_duties(connection: PoolConnection, bodies: Iterable[str], rows: Sequence[Shown]) -> None:
     """As `show_levels`, of obligation events."""
     await _merge(connection, bodies, rows, _MERGE_DUTIES)
+
+
+async def show_assets(connection: PoolConnection, bodies: Iterable[str], rows: Sequence[Shown]) -> None:
+    """As `show_levels`, of what inventory says of assets: an asset that is only renamed is in no other event."""
+    await _merge(connection, bodies, rows, _MERGE_ASSETS)
 
 
 async def _merge(connection: PoolConnection, bodies: Iterable[str], rows: Sequence[Shown], statement: str) -> None:
@@ -171,12 +187,12 @@ async def _merge(connection: PoolConnection, bodies: Iterable[str], rows: Sequen
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a list is narrowed to; `levels` has the levels wanted per dimension."""
+    """What a list is narrowed to: `levels` has those wanted per dimension, `duties` those of which one is to be in force."""
 
     body: str | None = None
     kind: AssetKind | None = None
     zone: Zone | None = None
-    obligation: str | None = None
+    duties: Collection[str] | None = None
     levels: Mapping[Dimension, Collection[str]] = field(default_factory=dict)
 
 
@@ -189,8 +205,8 @@ async def page(session: AsyncSession, wanted: Wanted, *, after: UUID | None, lim
             query = query.where(column == value)
     for dimension, codes in wanted.levels.items():
         query = query.where(getattr(row, dimension.value).in_(codes))
-    if wanted.obligation is not None:
-        query = query.where(col(row.in_force).contains([wanted.obligation]))
+    if wanted.duties is not None:
+        query = query.where(col(row.in_force).overlap(list(wanted.duties)))
     if after is not None:
         query = query.where(col(row.asset_id) > after)
     return (await session.exec(query)).all()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field
@@ -93,6 +94,16 @@ class _DutiesShown(Contract):
     in_force: tuple[str, ...]
 
 
+class _AssetShown(Contract):
+    """Of a change of an asset, what the read model shows."""
+
+    after: AssetRef
+
+
+class _AssetEvent(CloudEvent[_AssetShown]):
+    type: Literal["daicho.asset.changed.v1"] = "daicho.asset.changed.v1"
+
+
 class _LevelsEvent(CloudEvent[_LevelsShown]):
     type: Literal["daicho.classification.changed.v1"] = "daicho.classification.changed.v1"
 
@@ -157,19 +168,35 @@ class Projector:
         self, connection: Connection, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters
     ) -> None:
         """Show a batch of classification events."""
-        read = dead_letters.sift(records, lambda record: self._levels(decode(_LevelsEvent, record)))
+        read = dead_letters.sift(
+            records, lambda one: self._levels(decode(_LevelsEvent, one, max_bytes=MAX_RECORD_BYTES))
+        )
         await store.show_levels(connection, self._bodies, [row for _, row in read])
 
     async def apply_duties(
         self, connection: Connection, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters
     ) -> None:
         """Show a batch of obligation events."""
-        read = dead_letters.sift(records, lambda record: self._duties(decode(_DutiesEvent, record)))
+        read = dead_letters.sift(
+            records, lambda one: self._duties(decode(_DutiesEvent, one, max_bytes=MAX_RECORD_BYTES))
+        )
         await store.show_duties(connection, self._bodies, [row for _, row in read])
+
+    async def apply_assets(
+        self, connection: Connection, records: Sequence[ConsumerRecord], _dead_letters: PartitionDeadLetters
+    ) -> None:
+        """Show a batch of asset events: what they are called now. It is the worker that puts aside what cannot be read."""
+        await store.show_assets(connection, self._bodies, list(self._assets(records)))
+
+    def _assets(self, records: Sequence[ConsumerRecord]) -> Iterator[store.Shown]:
+        for record in records:
+            with suppress(Rejected):
+                event = decode(_AssetEvent, record)
+                yield self._shown(event, event.data.after, event.revision or 0)
 
     def _levels(self, event: _LevelsEvent) -> store.Shown:
         change = event.data
-        shown = self._shown(event, change)
+        shown = self._shown(event, change.asset, change.asset_revision)
         if change.after is None:
             return shown
         return shown._replace(
@@ -180,13 +207,13 @@ class Projector:
         )
 
     def _duties(self, event: _DutiesEvent) -> store.Shown:
-        return self._shown(event, event.data)._replace(in_force=list(event.data.in_force))
+        change = event.data
+        return self._shown(event, change.asset, change.asset_revision)._replace(in_force=list(change.in_force))
 
-    def _shown(self, event: CloudEvent[Contract], change: _LevelsShown | _DutiesShown) -> store.Shown:
+    def _shown(self, event: CloudEvent[Contract], asset: AssetRef, asset_revision: int) -> store.Shown:
         """Raises Rejected for a body that the profile does not declare: no row may be written that nobody could read."""
         if event.body is None or event.network is None or event.body not in self._bodies:
             raise Rejected(Reason.UNKNOWN_BODY, "body", sentence(f"reason.{Reason.UNKNOWN_BODY}"))
-        asset = change.asset
         return store.Shown(
             body=event.body,
             asset_id=asset.asset_id,
@@ -195,7 +222,7 @@ class Projector:
             kind=asset.kind,
             zone=asset.zone,
             section=asset.section,
-            asset_revision=change.asset_revision,
+            asset_revision=asset_revision,
             standard=event.standardversion,
             revision=event.revision or 0,
         )

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from libs.bus import KafkaSettings, NetworkPartitioner, apply_topics
 from libs.contracts import AssetChanged, Profile, StandardPublished, make_key
 from libs.contracts.topics import ASSETS, CLASSIFICATIONS, CONTROL, DEADLETTERS, OBLIGATIONS
 from libs.devstack import Stack
+from libs.devstack.processes import CHILD
 from libs.persistence import assert_no_drift, owner_of, provision
 from libs.security.clients import SECURITY_OFFICE, IssuerFolder
 from services.classification.settings import BASE, Settings
@@ -45,6 +47,12 @@ def account(stack: Stack, name: str) -> KafkaSettings:
     return KafkaSettings(bootstrap=stack.kafka_bootstrap, username=username, password=SecretStr(password))
 
 
+def with_parent(module: str, *arguments: str) -> list[str]:
+    """The command of a process that the kernel ends when this one is killed."""
+    child = [sys.executable, "-I", "-S", str(CHILD), str(int(signal.SIGKILL)), str(os.getpid()), "-1", "-1"]
+    return [*child, sys.executable, "-m", module, *arguments]
+
+
 class Service:
     """The service as a process of its own."""
 
@@ -55,8 +63,8 @@ class Service:
 
     def start(self, **changed: str) -> None:
         """Start it, with its settings `changed`, and return when it is ready."""
-        command = [sys.executable, "-m", "services.classification.main"]
         with self._log.open("ab") as log:
+            command = with_parent("services.classification.main")
             self._process = subprocess.Popen(command, env=os.environ | self._environment | changed, stderr=log)
         deadline = time.monotonic() + 40
         while True:
@@ -70,9 +78,9 @@ class Service:
             time.sleep(0.05)
 
     def kill(self) -> None:
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def stop(self) -> int:
         assert self._process is not None
@@ -84,7 +92,7 @@ class Service:
 def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, IssuerFolder]]:
     folder, port = tmp_path_factory.mktemp("issuer"), free_port()
     arguments = ["--directory", str(folder), "--profile", str(PROFILE), "--port", str(port)]
-    process = subprocess.Popen([sys.executable, "-m", "libs.security.issuer", *arguments], stdout=subprocess.PIPE)
+    process = subprocess.Popen(with_parent("libs.security.issuer", *arguments), stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline()
     yield f"http://127.0.0.1:{port}", IssuerFolder(folder)
@@ -115,9 +123,12 @@ def service(
         "DAICHO_HTTP__PORT": str(free_port()),
     }
     running = Service(environment, tmp_path_factory.mktemp("logs") / "classification.log")
-    running.start()
-    yield running
-    assert running.stop() == 0
+    try:
+        running.start()
+        yield running
+        assert running.stop() == 0
+    finally:
+        running.kill()
 
 
 @pytest.fixture
@@ -150,13 +161,15 @@ async def last_of(stack: Stack, topic: str, key: bytes, revision: int) -> dict[s
     return await find(stack, "reader", topic, lambda record, found: record.key == key and found["revision"] == revision)
 
 
-async def find(stack: Stack, name: str, topic: str, is_it: Callable[[ConsumerRecord, Any], bool]) -> dict[str, Any]:
+async def find(
+    stack: Stack, name: str, topic: str, is_it: Callable[[ConsumerRecord, Any], bool], partitions: int = 4
+) -> dict[str, Any]:
     """The first event of a topic, as an account sees it, that is the one."""
     consumer = AIOKafkaConsumer(
         **account(stack, name).client(), isolation_level="read_committed", auto_offset_reset="earliest"
     )
     async with consumer, asyncio.timeout(20):
-        consumer.assign([TopicPartition(topic, number) for number in range(4)])
+        consumer.assign([TopicPartition(topic, number) for number in range(partitions)])
         async for record in consumer:
             if is_it(record, found := json.loads(record.value)):
                 return found
@@ -402,6 +415,8 @@ async def test_a_standard_that_withdraws_a_duty_lifts_it_under_its_name(
 
     imposed = await last_of(stack, OBLIGATIONS.name, key, 3)
     assert [duty["id"] for duty in imposed["data"]["imposed"]] == ["H-07"]
+    third = await find(stack, "reader", CONTROL.name, lambda _, found: found["revision"] == 3, partitions=1)
+    assert third["data"]["digest"] == Settings.model_construct(standard=BASE).read_standard().digest
 
 
 async def test_migrations_and_models_agree(stack: Stack, service: Service) -> None:

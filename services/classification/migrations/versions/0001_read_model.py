@@ -39,7 +39,7 @@ def upgrade() -> None:
             server_default=sa.text("'{}'::character varying[]"),
         ),
     )
-    op.create_index("ix_asset_classification_body", _TABLE, ["body", "asset_id"])
+    op.create_index("ix_asset_classification_asset", _TABLE, ["asset_id"])
     op.create_index("ix_asset_classification_in_force", _TABLE, ["in_force"], postgresql_using="gin")
     enable_body_rls(op, _TABLE)
     create_service_tables(op)
