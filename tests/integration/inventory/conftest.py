@@ -15,10 +15,13 @@ from typing import Any
 import asyncpg
 import pytest
 import yaml
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import UnknownTopicOrPartitionError
 from pydantic import SecretStr
 from pydantic_core import from_json
 
 from libs.bus import KafkaSettings, PartitionDeadLetters, Subscription
+from libs.bus.consuming import partitions_of
 from libs.bus.deadletters import Letter
 from libs.contracts import Profile, make_key
 from libs.contracts.topics import FEED
@@ -26,6 +29,7 @@ from libs.devstack import Stack
 from libs.observability import Metrics
 from libs.persistence import Pool, PoolConnection, PostgresSettings, Sessions, create_pool, owner_of, provision, upgrade
 from services.inventory.worker import FeedWriter
+from tests.integration.service import account
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 4, 1, 0, 0, tzinfo=UTC)
@@ -40,13 +44,19 @@ def profile() -> Profile:
 
 @pytest.fixture(scope="module")
 async def owner_dsn(stack: Stack) -> str:
-    """A migrated, empty database; the DSN is the owner's."""
+    """A migrated, empty database, past what other modules have written to the feed; the DSN is the owner's."""
     owner = owner_of("inventory")
     passwords = stack.postgres_password(owner), stack.postgres_password("inventory")
     await provision(stack.postgres_dsn("postgres", "postgres"), "inventory", *passwords)
     dsn = stack.postgres_dsn(owner, "inventory")
     await upgrade("services.inventory", dsn)
     await emptied(dsn)
+    connection = await asyncpg.connect(dsn)
+    try:
+        places = [("inventory", FEED.name, partition, end) for partition, end in (await feed_ends(stack)).items()]
+        await connection.executemany("INSERT INTO consumer_offset VALUES ($1, $2, $3, $4)", places)
+    finally:
+        await connection.close()
     return dsn
 
 
@@ -56,6 +66,16 @@ async def emptied(dsn: str) -> None:
         await connection.execute(f"TRUNCATE {TABLES}")
     finally:
         await connection.close()
+
+
+async def feed_ends(stack: Stack) -> dict[int, int]:
+    """Where each partition of the feed ends; nothing while there is no topic."""
+    async with AIOKafkaConsumer(**account(stack, "admin").client()) as consumer:
+        try:
+            places = [TopicPartition(FEED.name, number) for number in await partitions_of(consumer, FEED.name)]
+        except UnknownTopicOrPartitionError:
+            return {}
+        return {place.partition: end for place, end in (await consumer.end_offsets(places)).items()}
 
 
 @pytest.fixture(scope="module")

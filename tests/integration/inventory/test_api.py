@@ -12,6 +12,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from services.inventory.domain import Register
 from services.inventory.doors import DOORS, Sent
 from services.inventory.intake import Intake
 from services.inventory.worker import FeedWriter
+from tests.integration.service import account
 
 ROOT = Path(__file__).parents[3]
 NETBOX = ROOT / "samples/netbox"
@@ -103,11 +105,6 @@ class Service:
         return found
 
 
-def account(stack: Stack, name: str) -> KafkaSettings:
-    username, password = stack.kafka_account(name)
-    return KafkaSettings(bootstrap=stack.kafka_bootstrap, username=username, password=SecretStr(password))
-
-
 async def ends(kafka: KafkaSettings, topic: str) -> dict[int, int]:
     async with AIOKafkaConsumer(**kafka.client()) as consumer:
         async with asyncio.timeout(20):
@@ -124,16 +121,13 @@ async def ends(kafka: KafkaSettings, topic: str) -> dict[int, int]:
 async def service(stack: Stack, profile: Profile, pool: Pool, sessions: Sessions) -> AsyncIterator[Service]:
     await apply_topics(account(stack, "admin"))
     kafka, metrics = account(stack, "inventory"), Metrics()
-    # other tests have written to the same topic
-    for partition, end in (await ends(kafka, FEED.name)).items():
-        await pool.execute("INSERT INTO consumer_offset VALUES ('inventory', $1, $2, $3)", FEED.name, partition, end)
     subscription = Subscription(
         settings=kafka,
         group="inventory",
         topic=FEED.name,
         service="inventory",
         municipality=profile.municipality,
-        instance="test-api",
+        instance="0",
         metrics=metrics,
     )
     rooms = [
@@ -157,9 +151,7 @@ def app_over(sessions: Sessions, intake: Intake, profile: Profile, kafka: KafkaS
     return create_app(Tokens(), api, profile, {"netbox": SecretStr(SECRET)}, metrics)  # type: ignore[arg-type]
 
 
-def utc_now() -> Any:
-    from datetime import UTC, datetime
-
+def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
@@ -180,27 +172,32 @@ class TestItems:
     async def test_what_is_posted_is_in_the_register_and_on_the_bus(self, service: Service, stack: Stack) -> None:
         before = await ends(account(stack, "inventory"), ASSETS.name)
         outcomes = await service.post_items(
-            thing("P-1", name="住民情報システム", kind="system", relations=[{"type": "stores", "source_key": "P-2"}]),
-            thing("P-2", body="election", name="選挙人名簿", facts={"personal_data": True}),
+            thing(
+                "API-P-1",
+                name="住民情報システム",
+                kind="system",
+                relations=[{"type": "stores", "source_key": "API-P-2"}],
+            ),
+            thing("API-P-2", body="election", name="選挙人名簿", facts={"personal_data": True}),
         )
 
         assert outcomes == [{"status": "applied", "revision": 1, "reason": None}] * 2
         shown = await service.get("mayor", f"/v1/assets/{id_of('P-1')}")
         assert (shown["name"], shown["revision"], shown["network"]) == ("住民情報システム", 1, "mayor")
-        assert shown["relations"] == [{"type": "stores", "asset_id": id_of("P-2")}]
+        assert shown["relations"] == [{"type": "stores", "asset_id": id_of("API-P-2")}]
         told = await events_since(account(stack, "reader"), before, 2)
-        assert {event.subject for event in told} == {id_of("P-1"), id_of("P-2")}
+        assert {event.subject for event in told} == {id_of("API-P-1"), id_of("API-P-2")}
 
     async def test_a_receipt_tells_what_became_of_its_item(self, service: Service) -> None:
-        first = await service.post_items(thing("R-1", 5, name="一"))
-        again = await service.post_items(thing("R-1", 5, name="一"), thing("R-1", 4, name="二"))
-        changed = await service.post_items(thing("R-1", 6, name="三"))
+        first = await service.post_items(thing("API-R-1", 5, name="一"))
+        again = await service.post_items(thing("API-R-1", 5, name="一"), thing("API-R-1", 4, name="二"))
+        changed = await service.post_items(thing("API-R-1", 6, name="三"))
 
         assert [one["status"] for one in (*first, *again, *changed)] == ["applied", "applied", "ignored", "applied"]
         assert [one["revision"] for one in (*first, *changed)] == [1, 2]
 
     async def test_a_receipt_is_for_the_feed_and_body_it_was_given_to(self, service: Service) -> None:
-        answer = await service.call("feeder", "POST", "/v1/feeds/cmdb/items", json={"items": [thing("R-2")]})
+        answer = await service.call("feeder", "POST", "/v1/feeds/cmdb/items", json={"items": [thing("API-R-2")]})
         receipt = answer.json()["receipts"][0]["id"]
 
         for caller, path in (("ledger", receipt), ("feeder", receipt[:-2]), ("feeder", "é"), ("feeder", "WzEsMl0")):
@@ -208,7 +205,11 @@ class TestItems:
 
     async def test_one_bad_item_keeps_out_all_and_nothing_is_written(self, service: Service, stack: Stack) -> None:
         before = await ends(account(stack, "inventory"), FEED.name)
-        bad = [thing("B-1"), {**thing("B-2"), "facts": {"record_count": {"a": 1}}}, {**thing("B-3"), "kind": "server"}]
+        bad = [
+            thing("API-B-1"),
+            {**thing("API-B-2"), "facts": {"record_count": {"a": 1}}},
+            {**thing("API-B-3"), "kind": "server"},
+        ]
         answer = await service.call("feeder", "POST", "/v1/feeds/cmdb/items", json={"items": bad})
 
         assert answer.status_code == 422
@@ -238,7 +239,7 @@ class TestItems:
     async def test_an_item_that_no_consumer_would_take_is_not_accepted(self, service: Service) -> None:
         facts = {f"f{number}": ["あ" * 300] * 64 for number in range(5)}
         assert len(json.dumps(facts, ensure_ascii=False).encode()) > MAX_VALUE_BYTES
-        body = json.dumps({"items": [thing("L-1", facts=facts)]}, ensure_ascii=False).encode()
+        body = json.dumps({"items": [thing("API-L-1", facts=facts)]}, ensure_ascii=False).encode()
         headers = {"Content-Type": "application/json"}
         answer = await service.call("feeder", "POST", "/v1/feeds/cmdb/items", content=body, headers=headers)
 
@@ -262,7 +263,7 @@ class TestItems:
     async def test_a_feed_speaks_for_itself_and_its_bodies_at_its_door(
         self, service: Service, caller: str | None, path: str, item: dict[str, Any], status: int, kind: str
     ) -> None:
-        answer = await service.call(caller, "POST", f"/v1/feeds/{path}", json={"items": [{**thing("X-1"), **item}]})
+        answer = await service.call(caller, "POST", f"/v1/feeds/{path}", json={"items": [{**thing("API-X-1"), **item}]})
 
         assert (answer.status_code, answer.json()["type"]) == (status, f"urn:daicho:problem:{kind}")
 
@@ -282,7 +283,7 @@ class TestItems:
         app = app_over(sessions, intake, profile, nowhere)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://inventory") as http:
             away = Service(http, app)
-            answer = await away.call("feeder", "POST", "/v1/feeds/cmdb/items", json={"items": [thing("X-1")]})
+            answer = await away.call("feeder", "POST", "/v1/feeds/cmdb/items", json={"items": [thing("API-X-1")]})
             letters = await away.call("office", "GET", "/v1/dead-letters")
 
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
@@ -427,7 +428,7 @@ def differing_fields(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
 
 class TestReading:
     async def test_another_bodys_asset_is_not_there(self, service: Service) -> None:
-        await service.post_items(thing("S-1", name="秘密"))
+        await service.post_items(thing("API-S-1", name="秘密"))
 
         for place in ("", "/history", "/relations"):
             hidden = await service.call("election", "GET", f"/v1/assets/{id_of('S-1')}{place}")
@@ -443,18 +444,18 @@ class TestReading:
 
     async def test_of_a_neighbour_in_another_body_only_its_id_is_told(self, service: Service) -> None:
         await service.post_items(
-            thing("N-1", name="共用サーバ", relations=[{"type": "stores", "source_key": "N-2"}]),
-            thing("N-2", body="election", name="選挙人名簿抄本"),
+            thing("API-N-1", name="共用サーバ", relations=[{"type": "stores", "source_key": "API-N-2"}]),
+            thing("API-N-2", body="election", name="選挙人名簿抄本"),
         )
 
         (seen,) = await service.get("mayor", f"/v1/assets/{id_of('N-1')}/relations")
-        assert seen == {"type": "stores", "direction": "to", "asset_id": id_of("N-2"), "asset": None}
+        assert seen == {"type": "stores", "direction": "to", "asset_id": id_of("API-N-2"), "asset": None}
         assert await service.get("election", f"/v1/assets/{id_of('N-2')}/relations") == []
         (whole,) = await service.get("office", f"/v1/assets/{id_of('N-2')}/relations")
         assert (whole["direction"], whole["asset"]["name"]) == ("from", "共用サーバ")
 
     async def test_pages_hold_every_asset_once(self, service: Service) -> None:
-        await service.post_items(*[thing(f"PG-{number}", name=f"頁{number}", kind="media") for number in range(7)])
+        await service.post_items(*[thing(f"API-PG-{number}", name=f"頁{number}", kind="media") for number in range(7)])
         seen: list[str] = []
         after: str | None = None
         while True:
@@ -465,16 +466,16 @@ class TestReading:
             if after is None:
                 break
 
-        assert seen == sorted(id_of(f"PG-{number}") for number in range(7))
+        assert seen == sorted(id_of(f"API-PG-{number}") for number in range(7))
 
     async def test_a_part_of_a_name_is_no_pattern(self, service: Service) -> None:
-        await service.post_items(thing("LK-1", name="達成率100%"), thing("LK-2", name="達成率100割"))
+        await service.post_items(thing("API-LK-1", name="達成率100%"), thing("API-LK-2", name="達成率100割"))
 
         found = await service.get("mayor", "/v1/assets", name="100%")
-        assert [item["asset_id"] for item in found["items"]] == [id_of("LK-1")]
+        assert [item["asset_id"] for item in found["items"]] == [id_of("API-LK-1")]
 
     async def test_history_tells_who_and_what(self, service: Service) -> None:
-        await service.post_items(thing("H-1", 1, name="旧"), thing("H-1", 2, name="新", reason="名称変更"))
+        await service.post_items(thing("API-H-1", 1, name="旧"), thing("API-H-1", 2, name="新", reason="名称変更"))
 
         history = await service.get("mayor", f"/v1/assets/{id_of('H-1')}/history", limit=1)
         (newest,) = history["items"]
@@ -484,7 +485,7 @@ class TestReading:
         assert older["next"] is None
 
     async def test_the_summary_counts_what_the_caller_may_read(self, service: Service) -> None:
-        await service.post_items(thing("C-1", kind="network"), thing("C-2", body="waterworks", kind="network"))
+        await service.post_items(thing("API-C-1", kind="network"), thing("API-C-2", body="waterworks", kind="network"))
 
         rows = await service.get("mayor", "/v1/summary")
         assert {row["body"] for row in rows} == {"mayor"}
@@ -496,8 +497,8 @@ class TestRetiring:
         return await service.call("mayor", "POST", f"/v1/assets/{asset}/retire", json=body, headers=headers)
 
     async def test_a_person_retires_what_they_have_seen(self, service: Service) -> None:
-        await service.post_items(thing("T-1", 1, name="古い端末"))
-        asset = id_of("T-1")
+        await service.post_items(thing("API-T-1", 1, name="古い端末"))
+        asset = id_of("API-T-1")
 
         assert (await self.retire(service, asset, {}, reason="廃棄")).status_code == 428
         assert (await self.retire(service, asset, {"If-Match": '"7"'}, reason="廃棄")).status_code == 412
@@ -513,15 +514,15 @@ class TestRetiring:
             "actor": "mayor",
             "reason": "廃棄",
         }
-        await service.post_items(thing("T-1", 1, name="古い端末"))
+        await service.post_items(thing("API-T-1", 1, name="古い端末"))
         assert (await service.get("mayor", f"/v1/assets/{asset}"))["status"] == "retired"
-        back = await service.post_items(thing("T-1", 2, name="古い端末"))
+        back = await service.post_items(thing("API-T-1", 2, name="古い端末"))
         assert back == [{"status": "applied", "revision": 3, "reason": None}]
 
     async def test_of_two_at_once_one_is_told_that_it_has_changed(self, service: Service) -> None:
-        await service.post_items(thing("T-2", 1))
+        await service.post_items(thing("API-T-2", 1))
         answers = await asyncio.gather(
-            *[self.retire(service, id_of("T-2"), {"If-Match": '"1"'}, reason="廃棄") for _ in range(4)]
+            *[self.retire(service, id_of("API-T-2"), {"If-Match": '"1"'}, reason="廃棄") for _ in range(4)]
         )
 
         assert sorted(answer.status_code for answer in answers) == [200, 412, 412, 412]
@@ -529,14 +530,14 @@ class TestRetiring:
 
 class TestDeadLetters:
     async def test_a_key_is_parked_told_and_released(self, service: Service) -> None:
-        await service.post_items(thing("DW-1", body="waterworks"))
-        across = [{"type": "connects", "source_key": "DW-1"}]
+        await service.post_items(thing("API-DW-1", body="waterworks"))
+        across = [{"type": "connects", "source_key": "API-DW-1"}]
         outcomes = await service.post_items(
-            thing("D-1", 1, kind="network", relations=across), thing("D-1", 2, kind="network", name="直した")
+            thing("API-D-1", 1, kind="network", relations=across), thing("API-D-1", 2, kind="network", name="直した")
         )
         assert outcomes == [{"status": "parked", "revision": None, "reason": "other-network-relation"}] * 2
 
-        key = "mayor/mayor/cmdb/D-1"
+        key = "mayor/mayor/cmdb/API-D-1"
         told = await service.get("office", "/v1/dead-letters")
         assert told["by_body"]["mayor"]["other-network-relation"] == 1
         assert told["by_body"]["mayor"]["key-parked"] == 1
@@ -548,13 +549,13 @@ class TestDeadLetters:
         refused = await service.call("waterworks-operator", "POST", "/v1/dead-letters/release", json=released)
         assert refused.status_code == 404
         # what stood in the way is gone: the other asset has come to the same network
-        await service.post_items(thing("DW-1", 2, body="mayor"))
+        await service.post_items(thing("API-DW-1", 2, body="mayor"))
         answer = await service.call("office", "POST", "/v1/dead-letters/release", json=released)
         assert (answer.status_code, answer.json()) == (202, {"records": 2})
         async with asyncio.timeout(20):
             while (await service.call("mayor", "GET", f"/v1/assets/{id_of('D-1')}")).status_code != 200:
                 await asyncio.sleep(0.05)
-        assert (await service.post_items(thing("D-1", 3, kind="network", name="次")))[0]["status"] == "applied"
+        assert (await service.post_items(thing("API-D-1", 3, kind="network", name="次")))[0]["status"] == "applied"
         again = await service.call("office", "POST", "/v1/dead-letters/release", json=released)
         assert again.status_code == 404
 
