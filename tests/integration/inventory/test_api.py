@@ -182,7 +182,7 @@ class TestItems:
         )
 
         assert outcomes == [{"status": "applied", "revision": 1, "reason": None}] * 2
-        shown = await service.get("mayor", f"/v1/assets/{id_of('P-1')}")
+        shown = await service.get("mayor", f"/v1/assets/{id_of('API-P-1')}")
         assert (shown["name"], shown["revision"], shown["network"]) == ("住民情報システム", 1, "mayor")
         assert shown["relations"] == [{"type": "stores", "asset_id": id_of("API-P-2")}]
         told = await events_since(account(stack, "reader"), before, 2)
@@ -431,12 +431,16 @@ class TestReading:
         await service.post_items(thing("API-S-1", name="秘密"))
 
         for place in ("", "/history", "/relations"):
-            hidden = await service.call("election", "GET", f"/v1/assets/{id_of('S-1')}{place}")
-            unknown = await service.call("election", "GET", f"/v1/assets/{id_of('S-0')}{place}")
+            hidden = await service.call("election", "GET", f"/v1/assets/{id_of('API-S-1')}{place}")
+            unknown = await service.call("election", "GET", f"/v1/assets/{id_of('API-S-0')}{place}")
             assert hidden.status_code == 404
             assert hidden.json() == unknown.json()
         retire = await service.call(
-            "election", "POST", f"/v1/assets/{id_of('S-1')}/retire", json={"reason": "x"}, headers={"If-Match": '"1"'}
+            "election",
+            "POST",
+            f"/v1/assets/{id_of('API-S-1')}/retire",
+            json={"reason": "x"},
+            headers={"If-Match": '"1"'},
         )
         assert retire.status_code == 404
         pages = await service.get("election", "/v1/assets", name="秘密")
@@ -448,10 +452,10 @@ class TestReading:
             thing("API-N-2", body="election", name="選挙人名簿抄本"),
         )
 
-        (seen,) = await service.get("mayor", f"/v1/assets/{id_of('N-1')}/relations")
+        (seen,) = await service.get("mayor", f"/v1/assets/{id_of('API-N-1')}/relations")
         assert seen == {"type": "stores", "direction": "to", "asset_id": id_of("API-N-2"), "asset": None}
-        assert await service.get("election", f"/v1/assets/{id_of('N-2')}/relations") == []
-        (whole,) = await service.get("office", f"/v1/assets/{id_of('N-2')}/relations")
+        assert await service.get("election", f"/v1/assets/{id_of('API-N-2')}/relations") == []
+        (whole,) = await service.get("office", f"/v1/assets/{id_of('API-N-2')}/relations")
         assert (whole["direction"], whole["asset"]["name"]) == ("from", "共用サーバ")
 
     async def test_pages_hold_every_asset_once(self, service: Service) -> None:
@@ -477,10 +481,10 @@ class TestReading:
     async def test_history_tells_who_and_what(self, service: Service) -> None:
         await service.post_items(thing("API-H-1", 1, name="旧"), thing("API-H-1", 2, name="新", reason="名称変更"))
 
-        history = await service.get("mayor", f"/v1/assets/{id_of('H-1')}/history", limit=1)
+        history = await service.get("mayor", f"/v1/assets/{id_of('API-H-1')}/history", limit=1)
         (newest,) = history["items"]
         assert (newest["revision"], newest["asset"]["name"], newest["change"]["reason"]) == (2, "新", "名称変更")
-        older = await service.get("mayor", f"/v1/assets/{id_of('H-1')}/history", before=history["next"])
+        older = await service.get("mayor", f"/v1/assets/{id_of('API-H-1')}/history", before=history["next"])
         assert [(one["revision"], one["asset"]["name"]) for one in older["items"]] == [(1, "旧")]
         assert older["next"] is None
 
@@ -553,7 +557,7 @@ class TestDeadLetters:
         answer = await service.call("office", "POST", "/v1/dead-letters/release", json=released)
         assert (answer.status_code, answer.json()) == (202, {"records": 2})
         async with asyncio.timeout(20):
-            while (await service.call("mayor", "GET", f"/v1/assets/{id_of('D-1')}")).status_code != 200:
+            while (await service.call("mayor", "GET", f"/v1/assets/{id_of('API-D-1')}")).status_code != 200:
                 await asyncio.sleep(0.05)
         assert (await service.post_items(thing("API-D-1", 3, kind="network", name="次")))[0]["status"] == "applied"
         again = await service.call("office", "POST", "/v1/dead-letters/release", json=released)
