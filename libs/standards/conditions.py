@@ -18,25 +18,46 @@ ASSET_NAMES: Final = frozenset({"kind", "zone"})
 EMPTY: Final[Mapping[str, Any]] = {"boolean": False, "text": "", "list": (), "integer": None, "number": None}
 """The value of a fact that is missing or of another type than declared, by type."""
 
+_REMEMBERED: Final = 10_000
+"""Results kept of one condition; above it the memory is emptied, not the answer changed."""
+
 
 class ConditionError(Exception):
     """A condition that cannot be used, in one sentence."""
 
 
 class Condition:
-    """A compiled condition; `names` are those it reads."""
+    """A compiled condition; `names` are those it reads.
 
-    __slots__ = ("_program", "names")
+    What it gave is remembered: assets differ in many facts, but a condition reads few of them.
+    """
+
+    __slots__ = ("_found", "_program", "_read", "names")
 
     def __init__(self, program: cel.Program, names: frozenset[str]) -> None:
         self._program = program
         self.names = names
+        self._read = tuple(sorted(names))
+        self._found: dict[tuple[Any, ...], bool] = {}
 
     def holds(self, values: Mapping[str, Any]) -> bool:
-        """Whether it holds for the values of at least its `names`. Raises ConditionError where it gives no boolean."""
+        """Whether it holds for the values of at least its `names`, lists as tuples.
+
+        Raises ConditionError where it gives no boolean, and KeyError where a value lacks.
+        """
+        key = tuple([values[name] for name in self._read])
+        if (found := self._found.get(key)) is None:
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            found = self._found[key] = self._evaluate(key)
+        return found
+
+    def _evaluate(self, key: tuple[Any, ...]) -> bool:
+        # CEL knows lists, not tuples
+        values = [list(value) if isinstance(value, tuple) else value for value in key]
         try:
-            result = self._program.execute({name: values[name] for name in self.names})
-        except (KeyError, TypeError, ValueError, RuntimeError, ArithmeticError) as error:
+            result = self._program.execute(dict(zip(self._read, values, strict=True)))
+        except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
             advice = "compare like with like, and a number only after `!= null`"
             raise ConditionError(
                 f"{self._program.source!r} cannot be evaluated: {type(error).__name__}: {advice}"

@@ -220,7 +220,7 @@ def _trial_assets(standard: StandardDocument) -> Iterator[dict[str, Any]]:
 
     One that fails forgets that a number may be null, or compares a fact with a value of another type.
     """
-    bare = {name: [] if fact.type == "list" else EMPTY[fact.type] for name, fact in standard.facts.items()}
+    bare = {name: EMPTY[fact.type] for name, fact in standard.facts.items()}
     full = {name: _example(fact) for name, fact in standard.facts.items()}
     for kind, zone, facts in product(AssetKind, ("", *Zone), (bare, full)):
         yield {"kind": str(kind), "zone": str(zone), **facts}
@@ -228,7 +228,7 @@ def _trial_assets(standard: StandardDocument) -> Iterator[dict[str, Any]]:
 
 def _example(fact: Fact) -> Any:
     text = fact.values[0] if fact.values else "x"
-    return {"boolean": True, "integer": 1, "number": 1.5, "text": text, "list": [text]}[fact.type]
+    return {"boolean": True, "integer": 1, "number": 1.5, "text": text, "list": (text,)}[fact.type]
 
 
 def _incomplete(standard: StandardDocument) -> Iterator[tuple[Place, str]]:

@@ -182,10 +182,8 @@ def _flows(document: StandardDocument, dimension: Dimension) -> Flows:
 
 
 def _named(names: tuple[str, ...], values: tuple[Any, ...]) -> dict[str, Any]:
-    """CEL knows lists, not tuples; and no null text."""
-    named = {
-        name: list(value) if isinstance(value, tuple) else value for name, value in zip(names, values, strict=True)
-    }
+    """CEL has no null text."""
+    named = dict(zip(names, values, strict=True))
     return named | {"zone": named["zone"] or ""}
 
 
