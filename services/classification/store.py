@@ -121,7 +121,7 @@ _ASSET: Final = "body, asset_id, network, name, kind, zone, section, asset_revis
 _REFRESHED: Final = ", ".join(
     # the topics are read each at its own pace
     f"{column} = CASE WHEN excluded.asset_revision >= shown.asset_revision THEN excluded.{column} ELSE shown.{column} END"
-    for column in ("name", "kind", "zone", "section", "asset_revision", "standard")
+    for column in ("name", "kind", "zone", "section", "asset_revision")
 )
 
 _MERGE_LEVELS: Final = f"""
@@ -130,6 +130,7 @@ INSERT INTO asset_classification AS shown
 SELECT {_ASSET}, revision, confidentiality, integrity, availability, explanations::jsonb
 FROM pg_temp.classification_batch
 ON CONFLICT (body, asset_id) DO UPDATE SET {_REFRESHED},
+  standard = CASE WHEN excluded.levels_revision >= shown.duties_revision THEN excluded.standard ELSE shown.standard END,
   levels_revision = excluded.levels_revision, confidentiality = excluded.confidentiality,
   integrity = excluded.integrity, availability = excluded.availability, explanations = excluded.explanations
 WHERE shown.levels_revision < excluded.levels_revision
@@ -139,6 +140,7 @@ _MERGE_DUTIES: Final = f"""
 INSERT INTO asset_classification AS shown ({_ASSET}, duties_revision, in_force)
 SELECT {_ASSET}, revision, in_force FROM pg_temp.classification_batch
 ON CONFLICT (body, asset_id) DO UPDATE SET {_REFRESHED},
+  standard = CASE WHEN excluded.duties_revision >= shown.levels_revision THEN excluded.standard ELSE shown.standard END,
   duties_revision = excluded.duties_revision, in_force = excluded.in_force
 WHERE shown.duties_revision < excluded.duties_revision
 """  # noqa: S608 - made of constants

@@ -218,7 +218,7 @@ async def test_a_change_becomes_events_and_an_entry_of_the_read_model(
     )
     assert answer.json()["levels"] == levels["data"]["after"]
     assert answer.json()["in_force"] == duties["data"]["in_force"]
-    assert answer.headers["ETag"] == '"1-1"'
+    assert answer.headers["ETag"] == '"1-1-1"'
     texts = await shown(
         service, token, f"/v1/classifications/{A}/obligations", until=lambda one: one.status_code == 200
     )
