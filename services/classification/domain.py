@@ -296,11 +296,14 @@ def _ref(asset: Asset) -> dict[str, str]:
 
 
 def _reasons(explanations: Mapping[Dimension, Explanation]) -> Reasons:
-    """What of the explanations counts as a change: level, origin, rule, and from which asset or body it came down."""
+    """What of the explanations counts as a change: the levels with their origins and rules, and from which asset or body they came.
+
+    The way from there does not: where it leads elsewhere and the origin stays, all that hang on it would be told.
+    """
     return tuple(_reason(explanations[dimension]) for dimension in Dimension if dimension in explanations)
 
 
 def _reason(one: Explanation) -> tuple[str | None, ...]:
     source = one.inherited_from
     came_from = (None, None) if source is None else (source.body, source.asset_id)
-    return (one.level, one.origin, one.rule, *came_from)
+    return (one.level, one.origin, one.rule, one.declared, one.derived, *came_from)

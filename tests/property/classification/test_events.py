@@ -288,6 +288,8 @@ def seen(explanations: Mapping[Any, Explanation]) -> tuple[Any, ...]:
             one.level,
             one.origin,
             one.rule,
+            one.declared,
+            one.derived,
             one.inherited_from and (one.inherited_from.body, one.inherited_from.asset_id),
         )
         for dimension, one in sorted(explanations.items())

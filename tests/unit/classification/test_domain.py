@@ -56,6 +56,22 @@ class TestTake:
 
         assert classifier.take([changed("roll", facts={**RESIDENTS, "location": ""})]) == []
 
+    def test_what_the_ledger_declares_is_told_also_where_something_else_binds(
+        self, classifier: Classifier, changed: Any
+    ) -> None:
+        stores = [("stores", "roll")]
+        classifier.take([changed("roll", facts=RESIDENTS), changed("system", kind="system", relations=stores)])
+
+        messages = classifier.take(
+            [changed("system", kind="system", relations=stores, declared={"confidentiality": "3C"})]
+        )
+
+        event = levels(messages)["system"]
+        assert event.data.before == event.data.after
+        explanation = event.data.explanations["confidentiality"]
+        assert (explanation.origin, explanation.level, explanation.declared) == ("inherited", "3B", "3C")
+        assert duties(messages) == {}
+
     def test_a_revision_seen_before_is_passed_over(self, classifier: Classifier, changed: Any) -> None:
         first, second = changed("roll", facts=RESIDENTS), changed("roll", facts={"published": True})
         classifier.take([first, second])
