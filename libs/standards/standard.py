@@ -54,6 +54,7 @@ class Standard:
         self.flows = tuple(_flows(document, dimension) for dimension in DIMENSIONS)
         self._codes = tuple(tuple(level.code for level in document.scales[dimension]) for dimension in DIMENSIONS)
         fact_names = frozenset(document.facts) | ASSET_NAMES
+        self._empty = {name: EMPTY[fact.type] for name, fact in document.facts.items()}
         self._rules = [(rule, compile_condition(rule.when, fact_names)) for rule in document.rules]
         self._obligations = _compiled_obligations(document, fact_names | self._level_names)
         self._rule_facts = self._facts_read(condition for _, condition in self._rules)
@@ -80,14 +81,14 @@ class Standard:
 
     def derive(self, kind: str, zone: str | None, facts: Facts) -> Derived:
         """Levels by the rules alone. A fact of another type than declared counts as missing."""
-        key = (kind, zone, *(self._value(name, facts) for name in self._rule_facts))
+        key = (kind, zone, *self._values(self._rule_facts, facts))
         if (known := self._derived.get(key)) is None:
             known = _remember(self._derived, key, self._derive(key))
         return known
 
     def obligations(self, ranks: Ranks, kind: str, zone: str | None, facts: Facts) -> tuple[str, ...]:
         """Ids of the obligations in force for these effective levels, sorted."""
-        key = (kind, zone, ranks, *(self._value(name, facts) for name in self._duty_facts))
+        key = (kind, zone, ranks, *self._values(self._duty_facts, facts))
         if (known := self._in_force.get(key)) is None:
             known = _remember(self._in_force, key, self._oblige(key))
         return known
@@ -135,13 +136,13 @@ class Standard:
         read = frozenset().union(*(condition.names for condition in conditions))
         return tuple(sorted(read & self.document.facts.keys()))
 
-    def _value(self, name: str, facts: Facts) -> Any:
-        """A hashable value of the fact's declared type."""
-        fact = self.document.facts[name]
-        value = facts.get(name)
-        if value is None or not fits(fact, value):
-            return EMPTY[fact.type]
-        return tuple(value) if isinstance(value, list) else value
+    def _values(self, names: tuple[str, ...], facts: Facts) -> list[Any]:
+        """Hashable values of the facts' declared types."""
+        values = [self._empty[name] for name in names]
+        for at, name in enumerate(names):
+            if (value := facts.get(name)) is not None and fits(self.document.facts[name], value):
+                values[at] = tuple(value) if isinstance(value, list) else value
+        return values
 
     def _derive(self, key: tuple[Any, ...]) -> Derived:
         values = _named(("kind", "zone", *self._rule_facts), key)
