@@ -6,7 +6,6 @@ With no room named, the first three run in one process. Every process answers un
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Collection, Coroutine
 from contextlib import AsyncExitStack
@@ -36,9 +35,6 @@ ROOMS: Final = ("api", "worker", "projector")
 MIGRATE: Final = "migrate"
 READING: Final = Limits(pause_seconds=0.5)
 """Who reads can wait a little; who is told of obligations does not wait behind the read model."""
-GARBAGE: Final = (5_000, 20, 100)
-"""The graphs live long and hold no cycles. By Python's own thresholds they are looked through again and again: a fifth of a second
-at ten thousand assets, in which nothing is classified."""
 
 
 def utc_now() -> datetime:
@@ -133,7 +129,6 @@ def main() -> int:
         sys.stderr.write(f"{', '.join(sorted(unknown))}: give one or more of {', '.join((*ROOMS, MIGRATE))}\n")
         return 2
     configure_logging(SERVICE)
-    gc.set_threshold(*GARBAGE)
     return run_until_signal(run(rooms))
 
 
