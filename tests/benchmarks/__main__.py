@@ -52,12 +52,12 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     given = _arguments(arguments)
     gc.set_threshold(*COLLECT_AFTER)
-    for name in given.scenarios or SCENARIOS:
-        scenario = SCENARIOS[name]
-        with tempfile.TemporaryDirectory(prefix="daicho-bench-") as data, devstack(Path(data)) as stack:
+    with tempfile.TemporaryDirectory(prefix="daicho-bench-") as data, devstack(Path(data)) as stack:
+        for name in given.scenarios or SCENARIOS:
+            scenario = SCENARIOS[name]
             result = uvloop.run(scenario.run(Place(stack), given.count or scenario.COUNT, given.rounds))
-        path = write(result, given.directory)
-        sys.stdout.write(f"{result.line()}  {path}\n")
+            path = write(result, given.directory)
+            sys.stdout.write(f"{result.line()}  {path}\n")
     return 0
 
 
