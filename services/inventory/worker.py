@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeAlias
@@ -28,6 +29,7 @@ GROUP: Final = "inventory"
 """Consumer group on the feed topic, and the name under which dead letters and offsets are kept."""
 
 REJECTED: Final = "rejected"
+_NO_FEED: Final = "-"
 PASSED_OVER: Final = "passed_over"
 """What a door takes note of and the register does not keep."""
 
@@ -76,29 +78,42 @@ class FeedWriter:
     ) -> store.Batch:
         batch = store.Batch(self._clock())
         scribe = Scribe(self._profile.municipality, batch.recorded_at)
-        for _, (event, decision) in dead_letters.sift(records, lambda one: self._take(register, read[one.offset])):
-            self._add(batch, scribe, event, decision)
+        outcomes: Counter[tuple[str, str]] = Counter()
+
+        def taken(record: ConsumerRecord) -> tuple[FeedItemSubmitted, Decision]:
+            one = read[record.offset]
+            try:
+                return _taken(register, one)
+            except Rejected:
+                outcomes[one.data.feed if isinstance(one, FeedItemSubmitted) else _NO_FEED, REJECTED] += 1
+                raise
+
+        for _, (event, decision) in dead_letters.sift(records, taken):
+            outcomes[event.data.feed, decision.outcome.value] += 1
+            _add(batch, scribe, event, decision)
+        for (feed, outcome), items in outcomes.items():
+            self._items.labels(feed, outcome).inc(items)
         return batch
 
-    def _take(self, register: Register, read: Read) -> tuple[FeedItemSubmitted, Decision]:
-        if isinstance(read, Rejected):
-            raise read
-        try:
-            return read, register.take(read.data)
-        except Refused as refused:
-            self._items.labels(read.data.feed, REJECTED).inc()
-            raise _rejected(refused) from None
 
-    def _add(self, batch: store.Batch, scribe: Scribe, event: FeedItemSubmitted, decision: Decision) -> None:
-        item = event.data
-        self._items.labels(item.feed, decision.outcome.value).inc()
-        if decision.outcome is Outcome.IGNORED:
-            return
-        known = decision.known
-        body = known.state["body"] if known.state else item.body
-        link = store.Link(item.feed, item.source_key, known.asset_id, body, known.source_version)
-        batch.links[Source(item.feed, item.source_key)] = link
-        batch.revisions.extend(scribe.write(revision, event.traceparent) for revision in decision.revisions)
+def _taken(register: Register, read: Read) -> tuple[FeedItemSubmitted, Decision]:
+    if isinstance(read, Rejected):
+        raise read
+    try:
+        return read, register.take(read.data)
+    except Refused as refused:
+        raise _rejected(refused) from None
+
+
+def _add(batch: store.Batch, scribe: Scribe, event: FeedItemSubmitted, decision: Decision) -> None:
+    if decision.outcome is Outcome.IGNORED:
+        return
+    item, known = event.data, decision.known
+    body = known.state["body"] if known.state else item.body
+    link = store.Link(item.feed, item.source_key, known.asset_id, body, known.source_version)
+    batch.links[Source(item.feed, item.source_key)] = link
+    for revision in decision.revisions:
+        batch.revisions.append(scribe.write(revision, event.traceparent))
 
 
 async def _targets(connection: Connection, items: Iterable[FeedItem], sources: set[Source]) -> Mapping[Source, Target]:

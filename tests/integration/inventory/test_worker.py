@@ -9,8 +9,11 @@ from typing import Any
 import asyncpg
 import pytest
 
+from libs.bus.subscription import utc_now
 from libs.contracts import AssetChanged, Profile, Reason, asset_id, kafka_headers, make_key
+from libs.observability import Metrics
 from libs.persistence import Pool, scoped
+from services.inventory.worker import FeedWriter
 
 RESIDENTS = {
     "body": "election",
@@ -255,6 +258,28 @@ async def test_writers_of_one_network_take_turns(worker: Any, look: Any, pool: P
     await second
 
     assert [event.subject for event in await events(look)] == [id_of("S-1"), id_of("S-2")]
+
+
+async def test_items_are_counted_by_what_became_of_them(pool: Pool, profile: Profile, worker: Any) -> None:
+    metrics = Metrics()
+    worker.writer = FeedWriter(profile, utc_now, metrics)
+    across = [{"type": "stores", "source_key": "W-1"}]
+    await worker.apply(thing("W-1", body="waterworks"), thing("S-1", 2), thing("S-1", 3), thing("S-1", 1))
+    await worker.apply(thing("S-2", relations=across), worker.record(thing("S-3"), data="名簿"))
+
+    counted = {
+        (sample.labels["feed"], sample.labels["outcome"]): sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "daicho_feed_items_total"
+    }
+    assert counted == {
+        ("cmdb", "applied"): 2,
+        ("cmdb", "unchanged"): 1,
+        ("cmdb", "ignored"): 1,
+        ("cmdb", "rejected"): 1,
+        ("-", "rejected"): 1,
+    }
 
 
 async def test_a_transaction_may_write_several_batches(worker: Any, look: Any, pool: Pool) -> None:
