@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from pydantic_core import to_json
 
@@ -29,7 +29,13 @@ from libs.standards import NetworkGraph, Standard, Verdict
 
 SERVICE: Final = "classification"
 Clock: TypeAlias = Callable[[], datetime]
+Duties: TypeAlias = tuple[str, ...]
 Reasons: TypeAlias = tuple[tuple[str | None, ...], ...]
+
+_REMEMBERED: Final = 10_000
+"""Pieces of JSON kept, of a few kilobytes; a city has some hundreds of distinct cases. Above it the memory is emptied."""
+
+KeyT = TypeVar("KeyT")
 
 
 class _Kind(NamedTuple):
@@ -60,7 +66,7 @@ class Published:
     revision: int = 0
     levels: Levels | None = None
     reasons: Reasons = ()
-    in_force: tuple[str, ...] = ()
+    in_force: Duties = ()
 
 
 class Classifier:
@@ -195,30 +201,23 @@ class Scribe:
         self._refs = {**withdrawn, **{duty.id: duty.duty_ref() for duty in standard.document.obligations}}
         self._municipality = municipality
         self._common: dict[tuple[_Kind, str, str], _Common] = {}
-        self._imposed: dict[tuple[str, ...], bytes] = {}
-        self._lifted: dict[tuple[str, ...], bytes] = {}
+        self._explained: dict[Reasons, bytes] = {}
+        self._changed: dict[tuple[Duties, Duties], bytes] = {}
         self._levels: dict[Levels | None, bytes] = {None: b"null"}
 
     def levels(self, key: bytes, event: _Event) -> Message:
-        explanations = to_json(event.verdict.explanations, exclude_none=True)
         data = b'"before":%b,"after":%b,"explanations":%b' % (
             self._level_json(event.before.levels),
             self._level_json(event.now.levels),
-            explanations,
+            self._explanations(event),
         )
         return self._message(_LEVELS, key, event, data)
 
     def obligations(self, key: bytes, event: _Event) -> Message:
-        before, now = set(event.before.in_force), set(event.now.in_force)
-        imposed = tuple(duty for duty in event.now.in_force if duty not in before)
-        lifted = tuple(duty for duty in event.before.in_force if duty not in now)
-        data = b'"levels":%b,"in_force":%b,"imposed":%b,"lifted":%b' % (
-            self._level_json(event.now.levels),
-            to_json(event.now.in_force),
-            self._duties(imposed),
-            self._duty_refs(lifted),
-        )
-        return self._message(_DUTIES, key, event, data)
+        changed = (event.before.in_force, event.now.in_force)
+        if (known := self._changed.get(changed)) is None:
+            known = _remember(self._changed, changed, self._duties(*changed))
+        return self._message(_DUTIES, key, event, b'"levels":%b,%b' % (self._level_json(event.now.levels), known))
 
     def _message(self, kind: _Kind, key: bytes, event: _Event, data: bytes) -> Message:
         asset, revision = event.verdict.asset, event.now.revision
@@ -273,17 +272,24 @@ class Scribe:
             known = self._levels[levels] = to_json(levels)
         return known
 
-    def _duties(self, ids: tuple[str, ...]) -> bytes:
-        """Sets of duties are few: those of the distinct cases."""
-        if (known := self._imposed.get(ids)) is None:
-            known = self._imposed[ids] = to_json([self._standard.duty(one) for one in ids], exclude_none=True)
+    def _explanations(self, event: _Event) -> bytes:
+        """Where nothing came from another asset, the reasons say it all, and few assets have reasons of their own."""
+        explanations, reasons = event.verdict.explanations, event.now.reasons
+        if any(one.inherited_from is not None for one in explanations.values()):
+            return to_json(explanations, exclude_none=True)
+        if (known := self._explained.get(reasons)) is None:
+            known = _remember(self._explained, reasons, to_json(explanations, exclude_none=True))
         return known
 
-    def _duty_refs(self, ids: tuple[str, ...]) -> bytes:
-        """A duty of which no standard is left that knows it has no text: that it is gone is seen by what is in force."""
-        if (known := self._lifted.get(ids)) is None:
-            known = self._lifted[ids] = to_json([self._refs[one] for one in ids if one in self._refs])
-        return known
+    def _duties(self, before: Duties, now: Duties) -> bytes:
+        """A lifted duty of which no standard is left that knows it has no text: that it is gone is seen by what is in force."""
+        imposed = [self._standard.duty(one) for one in now if one not in before]
+        lifted = [self._refs[one] for one in before if one not in now and one in self._refs]
+        return b'"in_force":%b,"imposed":%b,"lifted":%b' % (
+            to_json(now),
+            to_json(imposed, exclude_none=True),
+            to_json(lifted),
+        )
 
 
 def _ref(asset: Asset) -> dict[str, str]:
@@ -307,3 +313,10 @@ def _reason(one: Explanation) -> tuple[str | None, ...]:
     source = one.inherited_from
     came_from = (None, None) if source is None else (source.body, source.asset_id)
     return (one.level, one.origin, one.rule, one.declared, one.derived, *came_from)
+
+
+def _remember(memory: dict[KeyT, bytes], key: KeyT, found: bytes) -> bytes:
+    if len(memory) >= _REMEMBERED:
+        memory.clear()
+    memory[key] = found
+    return found
