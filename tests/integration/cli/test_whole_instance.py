@@ -152,9 +152,9 @@ def test_a_body_sees_its_own_assets_only(daicho: Shell):
 
 
 def test_a_killed_service_is_started_again(daicho: Shell):
-    before = load(daicho.data).processes["classification"]
+    before = load(daicho.data).processes["classification-worker"]
     before.find().kill()
-    assert awaited(lambda: load(daicho.data).processes["classification"] != before)
+    assert awaited(lambda: load(daicho.data).processes["classification-worker"] != before)
     assert awaited(
         lambda: (
             subprocess.run(
