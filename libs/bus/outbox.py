@@ -71,7 +71,7 @@ class OutboxRelay:
         *,
         batch_rows: int = 2_000,
         poll_seconds: float = 1.0,
-        pause_seconds: float = 0.02,
+        pause_seconds: float = 0.04,
     ) -> None:
         self._pool = pool
         self._settings = settings

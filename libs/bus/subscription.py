@@ -41,7 +41,7 @@ class Limits:
     max_records: int = 4_000
     fetch_bytes: int = 2 * 1024 * 1024
     send_bytes: int = 512 * 1024
-    pause_seconds: float = 0.02
+    pause_seconds: float = 0.04
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,10 +97,13 @@ logger.server.appenderRef.out.ref=out
 """
 
 JVM = (
-    "-Xms128m",
+    "-Xms256m",
     "-Xmx512m",
+    "-Xmn128m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
+    # the small cache that goes with one compiler is cleaned by stopping everything, 0.1 s at a time
+    "-XX:ReservedCodeCacheSize=240m",
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",
     "-Djava.awt.headless=true",

@@ -14,6 +14,8 @@ from libs.persistence.settings import PostgresSettings
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 PoolConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
+_BY_KEY = {"enable_seqscan": "off"}
+"""A plan made while a table is small is kept while it grows, and what a pool's users read, they read by key."""
 _PRIVILEGED = """
 SELECT rolname FROM pg_catalog.pg_roles role
 WHERE rolname = current_user
@@ -37,12 +39,12 @@ async def create_pool(settings: PostgresSettings) -> Pool:
         min_size=1,
         max_size=settings.pool_size,
         init=prepare,
-        **connect_options(settings),
+        **connect_options(settings, **_BY_KEY),
     )
 
 
-def connect_options(settings: PostgresSettings) -> dict[str, Any]:
-    """What pools and sessions give to `asyncpg.connect` alike."""
+def connect_options(settings: PostgresSettings, **more: str) -> dict[str, Any]:
+    """What pools and sessions give to `asyncpg.connect` alike; `more` are settings of the server."""
     return {
         "timeout": settings.connect_timeout,
         "command_timeout": settings.command_timeout,
@@ -53,6 +55,7 @@ def connect_options(settings: PostgresSettings) -> dict[str, Any]:
             # compiling a plan costs more than the short statements here ever win by it
             "jit": "off",
             "idle_in_transaction_session_timeout": "60s",
+            **more,
         },
     }
 

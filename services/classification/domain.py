@@ -130,7 +130,8 @@ class Classifier:
         """The events of a verdict that differs from what was published last; none where it says the same."""
         last = self._published.get(key) or Published()
         reasons = _reasons(verdict.explanations)
-        levels_differ = (last.levels, last.reasons) != (verdict.levels, reasons)
+        # every level has its reason, which names it
+        levels_differ = last.reasons != reasons
         duties_differ = last.in_force != verdict.obligations
         if not levels_differ and not duties_differ:
             return []
