@@ -9,6 +9,7 @@ import typer
 
 from cli.command import DATA, Data, command, group
 from cli.language import pick, say
+from cli.layout import PARTITIONS
 from libs.contracts.topics import TOPICS
 
 Partitions = Annotated[int, typer.Option(help=say("cli.help.partitions"), min=1, max=1000)]
@@ -21,7 +22,7 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(admin, name="admin")
 
 
-def apply(data: Data = DATA, partitions: Partitions = 4, replication: Replication = 1) -> None:
+def apply(data: Data = DATA, partitions: Partitions = PARTITIONS, replication: Replication = 1) -> None:
     from cli import kafka
 
     settings = kafka.administrator(data)

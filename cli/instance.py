@@ -23,7 +23,7 @@ from pydantic import SecretStr
 
 from cli import kafka
 from cli.errors import CliError
-from cli.layout import TOGETHER, Layout, Process, services
+from cli.layout import PARTITIONS, TOGETHER, Layout, Process, services
 from cli.processes import Keeper
 from cli.profile import read_profile
 from cli.running import ISSUER, Running, forget, ready_path
@@ -54,7 +54,7 @@ class Instance:
         *,
         profile: Path,
         layout: Layout = TOGETHER,
-        partitions: int = 4,
+        partitions: int = PARTITIONS,
         kafka_port: int | None = None,
         postgres_port: int | None = None,
         settings: Mapping[str, str] | None = None,
@@ -171,7 +171,9 @@ class Instance:
 
     def _spawn(self, process: Process) -> None:
         module = f"services.{process.service}.main"
-        self._children[process.name] = self._keeper.spawn(process.name, module, process.rooms, self._settings(process))
+        child = self._keeper.spawn(process.name, module, process.rooms, self._settings(process))
+        os.setpriority(os.PRIO_PROCESS, child.process.pid, process.niceness)
+        self._children[process.name] = child
 
     def _settings(self, process: Process) -> dict[str, str]:
         """The settings of a service process, as environment variables; secrets go no other way."""

@@ -29,7 +29,7 @@ NETBOX: Final = "netbox"
 LEDGER: Final = "ledger"
 _OBJECTS: Final = {"devices": "dcim.device", "virtual_machines": "virtualization.virtualmachine"}
 _OBJECTS_A_REQUEST: Final = 60
-_TICK: Final = 0.01
+_TICK: Final = 0.02
 
 Advance = Callable[[int], None]
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final
 import httpx
 import psutil
 import typer
+import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -56,7 +57,7 @@ def demo(keep: Keep = False, changes: Changes = 20_000, rate: Rate = 1_000, buil
     with console.status(say("cli.starting")), clock.timing("start"):
         running = start(data, PROFILE)
     try:
-        asyncio.run(_Demo(running, build, console, clock).run(changes, rate))
+        uvloop.run(_Demo(running, build, console, clock).run(changes, rate))
     except BaseException:
         stop(data)
         raise

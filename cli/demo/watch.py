@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import time
 from collections import Counter
@@ -13,6 +12,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from pydantic_core import from_json
 
 from libs.bus.consuming import partitions_of
 from libs.contracts.topics import OBLIGATIONS
@@ -75,7 +75,7 @@ class ObligationWatch:
     async def _watch(self) -> None:
         async for record in self._consumer:
             self._arrived = time.perf_counter()
-            self._take(json.loads(record.value), self._arrived)
+            self._take(from_json(record.value), self._arrived)
 
     def _take(self, event: dict[str, Any], arrived: float) -> None:
         change = event["data"]

@@ -16,7 +16,7 @@ from libs.contracts import CloudEvent, Contract, Reason, make_key
 from libs.contracts.topics import MAX_VALUE_BYTES
 
 MAX_DEPTH: Final = 32
-"""Deepest nesting of arrays and objects that is taken."""
+"""Deepest nesting that is looked into for a reason. What a contract lets pass is never as deep: it has a type at every level."""
 
 EventT = TypeVar("EventT", bound=CloudEvent[Contract])
 
@@ -55,8 +55,6 @@ def decode(model: type[EventT], record: ConsumerRecord, *, max_bytes: int = MAX_
         raise _reason(model, value, error) from None
     if not event.model_fields_set.issuperset(_REQUIRED):
         raise _reason(model, value, None)
-    if _too_deep(value):
-        raise _deep()
     return event
 
 
@@ -93,7 +91,7 @@ def _reason(model: type[CloudEvent[Contract]], value: bytes, error: ValidationEr
     except UnicodeDecodeError as found:
         return Rejected(Reason.NOT_UTF8, None, sentence("deadletter.not_utf8", place=found.start + 1))
     if _too_deep(value):
-        return _deep()
+        return Rejected(Reason.TOO_DEEP, None, sentence("deadletter.too_deep", limit=MAX_DEPTH))
     try:
         content = from_json(value)
     except ValueError as found:
@@ -149,10 +147,6 @@ def _field_sentence(error: ErrorDetails, *, whole: bool) -> str:
     if not whole or key not in messages():
         key = "problems.field.other"
     return sentence(key, **error.get("ctx", {}))
-
-
-def _deep() -> Rejected:
-    return Rejected(Reason.TOO_DEEP, None, sentence("deadletter.too_deep", limit=MAX_DEPTH))
 
 
 def _too_deep(value: bytes) -> bool:

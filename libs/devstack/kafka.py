@@ -65,8 +65,9 @@ group.initial.rebalance.delay.ms=0
 broker.heartbeat.interval.ms=1000
 broker.session.timeout.ms=3000
 
-num.network.threads=2
-num.io.threads=4
+num.network.threads=1
+num.io.threads=2
+group.coordinator.threads=1
 background.threads=2
 num.recovery.threads.per.data.dir=2
 log.cleaner.dedupe.buffer.size=33554432
