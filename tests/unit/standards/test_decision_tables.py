@@ -16,14 +16,13 @@ from libs.standards import NetworkGraph, Standard, Verdict
 DATA = Path(__file__).parents[2] / "data" / "standards"
 
 
-def cases(name: str) -> list[Any]:
-    entries = yaml.safe_load((DATA / name).read_text(encoding="utf-8"))
+def cases(*files: Path) -> list[Any]:
+    entries = [entry for file in files for entry in yaml.safe_load(file.read_text(encoding="utf-8"))]
     return [pytest.param(entry, id=entry["case"]) for entry in entries]
 
 
-LEVELS, OBLIGATIONS, INHERITANCE, LIFTING = (
-    cases(f"{name}.yaml") for name in ("levels", "obligations", "inheritance", "lifting")
-)
+LEVELS, INHERITANCE, LIFTING = (cases(DATA / f"{name}.yaml") for name in ("levels", "inheritance", "lifting"))
+OBLIGATIONS = cases(*sorted((DATA / "obligations").glob("*.yaml")))
 HIGHEST = {"confidentiality": "3A", "integrity": "2", "availability": "2"}
 FOR_ALL = {"confidentiality": ["1", "CR-01"], "integrity": ["1", "IR-01"], "availability": ["1", "AR-01"]}
 
