@@ -39,7 +39,7 @@ class PartitionLog(Protocol):
 class PartitionHandler(Protocol):
     """The state of one partition and what each record does to it: Kafka to Kafka, exactly once.
 
-    A handler is made anew at each assignment and after each failure; it alone sees its partition. It must not do I/O in `handle`.
+    A handler is made anew at each assignment and after each failure; it alone sees its partition. It must not do I/O but in `restore`.
     """
 
     async def restore(self, log: PartitionLog) -> Sequence[Output]:
@@ -52,6 +52,12 @@ class PartitionHandler(Protocol):
         A record that cannot be taken goes to `dead_letters.reject`, and later records of its key in the same batch must be
         passed over: `dead_letters.sift` does both. If this raises, the state is rebuilt and the records are handled one by one;
         the one that raises again becomes a dead letter (`failed`).
+        """
+        ...
+
+    def due(self) -> Sequence[Output]:
+        """What is to be told with no record to cause it: by the clock, or by what is learnt elsewhere. Asked between batches, at
+        least once a second; what it returns is committed in a transaction of its own, so a restart must find it again.
         """
         ...
 

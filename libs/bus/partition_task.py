@@ -63,6 +63,7 @@ class PartitionTask(Task):
             reader.seek(self.source, committed)
             self._enter(TaskState.RUNNING)
             while True:
+                await self._tell(writer, handler.due())
                 await self._step(writer, reader, handler, parked)
 
     async def _restored(self, writer: TransactionalWriter, parked: ParkedKeys) -> tuple[PartitionHandler, int]:
@@ -76,10 +77,14 @@ class PartitionTask(Task):
             self._gauges.parked.set(len(parked))
             handler = self._make_handler(self.source.partition)
             missing = await handler.restore(log)
-        if missing:
-            await uninterrupted(writer.write(missing), STOP_PATIENCE)
-            self._count(missing)
+        await self._tell(writer, missing)
         return handler, committed
+
+    async def _tell(self, writer: TransactionalWriter, outputs: Sequence[Output]) -> None:
+        """Write what no record has caused."""
+        if outputs:
+            await uninterrupted(writer.write(outputs), STOP_PATIENCE)
+            self._count(outputs)
 
     async def _letters_partition(self, writer: TransactionalWriter) -> int:
         count = await writer.partitions(DEADLETTERS.name)

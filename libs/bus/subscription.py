@@ -34,8 +34,8 @@ class Caps:
 class Limits:
     """Sizes of a batch: records handled in one transaction, and bytes fetched and sent at once.
 
-    Between two batches that are not full there are at least `pause_seconds`: under a steady stream a transaction costs broker and
-    database more than the records in it do. A record that comes alone does not wait.
+    Who has caught up takes the next batch `pause_seconds` after the last at the earliest: under a steady stream a transaction costs
+    broker and database more than the records in it do. A record that comes alone does not wait.
     """
 
     max_records: int = 4_000

@@ -103,14 +103,14 @@ class Task(ABC):
     async def _poll(self, consumer: AIOKafkaConsumer, limit: int) -> list[ConsumerRecord]:
         """The next records, as soon as there is one; none after a second without.
 
-        After a batch that was not full the consumer fetches nothing until the pause is over: what it fetched at once would be the first
-        record to come, and the others would wait for the batch after.
+        Once it has caught up, the consumer fetches nothing until the pause is over: what it fetched at once would be the first record to
+        come, and the others would wait for the batch after.
         """
         await self._pace.rest()
         consumer.resume(self.source)
         found = await consumer.getmany(self.source, timeout_ms=POLL_MS, max_records=limit)
         records: list[ConsumerRecord] = found.get(self.source, [])
-        if 0 < len(records) < limit:
+        if records and await consumer.position(self.source) >= (consumer.last_stable_offset(self.source) or 0):
             self._pace.begun()
             consumer.pause(self.source)
         if not records:

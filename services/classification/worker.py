@@ -38,7 +38,7 @@ from libs.contracts import (
     Reason,
 )
 from libs.contracts.topics import ASSETS, CLASSIFICATIONS, DEADLETTERS, MAX_RECORD_BYTES, OBLIGATIONS
-from libs.standards import Standard
+from libs.standards import StandardsInForce
 from services.classification import store
 from services.classification.domain import Classifier, Clock
 
@@ -52,9 +52,13 @@ class AssetHandler:
     """The handler of one partition of the assets topic; see `libs.bus.PartitionHandler`."""
 
     def __init__(
-        self, standard: Standard, profile: Profile, clock: Clock, withdrawn: Mapping[str, DutyRef] | None = None
+        self,
+        standards: StandardsInForce,
+        profile: Profile,
+        clock: Clock,
+        withdrawn: Mapping[str, DutyRef] | None = None,
     ) -> None:
-        self._classifier = Classifier(standard, profile.municipality, clock, withdrawn)
+        self._classifier = Classifier(standards, profile.municipality, clock, withdrawn)
 
     async def restore(self, log: PartitionLog) -> Sequence[Output]:
         """Read what was published and all assets, evaluate anew, and return the differences: none, but after a new standard."""
@@ -71,6 +75,9 @@ class AssetHandler:
         async for records in log.read(ASSETS.name, until_committed=True):
             events += _handled_before(records, letters)
         return _outputs(self._classifier, events)
+
+    def due(self) -> Sequence[Output]:
+        return []
 
     def handle(self, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters) -> Sequence[Output]:
         """Evaluate a batch; what cannot be read goes to the dead letters."""

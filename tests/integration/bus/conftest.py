@@ -203,6 +203,9 @@ class Copier:
             self.seen += [record.value for record in records]
         return []
 
+    def due(self) -> list[Output]:
+        return []
+
     def handle(self, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters) -> list[Output]:
         outputs = []
         for record in records:

@@ -120,6 +120,9 @@ async def test_the_state_is_rebuilt_from_the_log_up_to_the_committed_offset(
             restored.append((inputs, outputs, log.committed))
             return [Output(target, KEY, b"difference")] if len(restored) == 2 else []
 
+        def due(self) -> list[Output]:
+            return []
+
         def handle(self, records: Sequence[ConsumerRecord], _: Any) -> list[Output]:
             return [Output(target, record.key, record.value) for record in records]
 
@@ -148,6 +151,9 @@ async def test_restoring_waits_for_open_transactions_of_others(bus: Any, run_all
         async def restore(self, log: Any) -> list[Output]:
             async for records in log.read(target):
                 seen.extend(record.value for record in records)
+            return []
+
+        def due(self) -> list[Output]:
             return []
 
         def handle(self, records: Sequence[ConsumerRecord], _: Any) -> list[Output]:
@@ -211,6 +217,9 @@ async def test_parked_keys_are_known_again_after_a_restart(
     subscription = bus.subscription(source)
 
     class Rejecting(make_copier):  # type: ignore[misc]
+        def due(self) -> list[Output]:
+            return []
+
         def handle(self, records: Sequence[ConsumerRecord], dead_letters: Any) -> list[Output]:
             def read(record: ConsumerRecord) -> bytes:
                 if record.value == b"bad":
@@ -242,6 +251,9 @@ async def test_a_cap_stops_the_task_and_keeps_the_offset(bus: Any, run_all: Any,
         async def restore(self, log: Any) -> list[Output]:
             return []
 
+        def due(self) -> list[Output]:
+            return []
+
         def handle(self, records: Sequence[ConsumerRecord], dead_letters: Any) -> list[Output]:
             for record in records:
                 dead_letters.reject(record, Rejected(Reason.SCHEMA, None, "bad"))
@@ -270,6 +282,9 @@ async def test_large_and_many_messages_share_one_transaction(bus: Any, run_all: 
         async def restore(self, log: Any) -> list[Output]:
             return []
 
+        def due(self) -> list[Output]:
+            return []
+
         def handle(self, records: Sequence[ConsumerRecord], _: Any) -> list[Output]:
             small = [Output(target, b"%s/b/%d" % (network, n), b"x" * 1000) for network in networks for n in range(50)]
             return [*small, Output(target, KEY, large), *small]
@@ -291,6 +306,9 @@ async def test_an_output_that_no_topic_takes_puts_its_record_aside(bus: Any, run
 
     class Growing:
         async def restore(self, log: Any) -> list[Output]:
+            return []
+
+        def due(self) -> list[Output]:
             return []
 
         def handle(self, records: Sequence[ConsumerRecord], _: Any) -> list[Output]:
@@ -368,3 +386,18 @@ async def test_a_broker_that_no_longer_answers_turns_health_red(
         await wait_until(lambda: (task.status.state, task.status.reason) == (TaskState.RETRYING, "broker"))
         monkeypatch.setattr("libs.bus.task.SILENCE_MS", 700)
         await wait_until(lambda: task.status.state is TaskState.RUNNING)
+
+
+async def test_what_comes_due_is_told_with_no_record_to_cause_it(bus: Any, make_copier: Any) -> None:
+    source, target = await bus.topic(), await bus.topic()
+    copier = make_copier(target)
+    waiting = numbered(target, 3)
+    copier.due = lambda: [waiting.pop()] if waiting else []
+    task = PartitionTask(bus.subscription(source), PARTITION, lambda _: copier)
+    work = asyncio.create_task(task.run())
+    async with asyncio.timeout(20):
+        while len(records := await bus.read(target)) < 3:
+            await asyncio.sleep(0.1)
+    work.cancel()
+    await asyncio.wait({work})
+    assert {record.value for record in records} == {b"0", b"1", b"2"}

@@ -40,6 +40,9 @@ class Judge:
     async def restore(self, log: Any) -> list[Output]:
         return []
 
+    def due(self) -> list[Output]:
+        return []
+
     def handle(self, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters) -> list[Output]:
         return [Output(self.target, r.key or b"", value) for r, value in dead_letters.sift(records, self.read)]
 
