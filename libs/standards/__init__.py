@@ -4,6 +4,7 @@
 from libs.standards.conditions import ConditionError
 from libs.standards.document import StandardDocument
 from libs.standards.graph import NetworkGraph
+from libs.standards.in_force import StandardsInForce
 from libs.standards.loading import Mistake, StandardError, parse
 from libs.standards.standard import FactProblem, Standard, compile_standard
 from libs.standards.verdict import Verdict
@@ -16,6 +17,7 @@ __all__ = [
     "Standard",
     "StandardDocument",
     "StandardError",
+    "StandardsInForce",
     "Verdict",
     "compile_standard",
     "parse",

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Response
@@ -28,7 +28,7 @@ from libs.observability import Metrics
 from libs.persistence import Sessions
 from libs.security import FieldError, Identity, ProblemError, Role, TokenVerifier, authenticated
 from libs.security import create_app as secured_app
-from libs.standards import Standard
+from libs.standards import Standard, StandardsInForce
 from services.classification import store
 
 VERSION: Final = "1"
@@ -75,13 +75,21 @@ class BodySummary(BaseModel):
     obligations_in_force: int
 
 
+class _Published(NamedTuple):
+    """A standard as consumers need it, and its obligations by id."""
+
+    standard: PublishedStandard
+    duties: Mapping[str, Duty]
+
+
 class Api:
     """The routes, over what they need."""
 
-    def __init__(self, sessions: Sessions, standard: Standard, profile: Profile) -> None:
+    def __init__(self, sessions: Sessions, standards: StandardsInForce, profile: Profile) -> None:
         self._sessions = sessions
-        self._standard = standard.published()
-        self._duties = {duty.id: duty for duty in self._standard.duties}
+        self._profile = profile
+        self._base = standards.base.published()
+        self._by_network = {network.id: _published(standards.of(network.id)) for network in profile.networks}
         self._bodies = frozenset(profile.body_by_id)
 
     def router(self) -> APIRouter:
@@ -117,9 +125,10 @@ class Api:
             for dimension, code in zip(Dimension, (min_confidentiality, min_integrity, min_availability), strict=True)
             if code is not None
         }
-        duties = self._duties_of(obligation, part, audience)
+        scope = caller.scope(self._bodies)
+        duties = self._duties_of(scope, obligation, part, audience)
         wanted = store.Wanted(body=body, kind=kind, zone=zone, duties=duties, levels=levels)
-        async with self._sessions.session(caller.scope(self._bodies)) as session:
+        async with self._sessions.session(scope) as session:
             rows = await store.page(session, wanted, after=after, limit=limit + 1)
         items = tuple(self._shown(row) for row in rows[:limit])
         return Page(items=items, next=items[-1].asset_id if len(rows) > limit else None)
@@ -143,14 +152,19 @@ class Api:
         tag = _tag_of(row)
         if known == tag:
             return _unchanged(tag)
-        if not self._duties.keys() >= set(row.in_force):
+        duties = self._by_network[row.network].duties
+        if not duties.keys() >= set(row.in_force):
             raise ProblemError(ProblemType.BUSY, "classification.standard_changing", headers={"Retry-After": "10"})
         response.headers["ETag"] = tag
-        return tuple(self._duties[one] for one in row.in_force)
+        return tuple(duties[one] for one in row.in_force)
 
-    async def standard(self, _caller: Reader) -> PublishedStandard:
-        """The standard in force: its scales in rising order, and every obligation."""
-        return self._standard
+    async def standard(self, caller: Reader, body: Slug | None = None) -> PublishedStandard:
+        """The base standard, or with `body` the one in force there: its scales in rising order, and every obligation."""
+        if body is None:
+            return self._base
+        if body not in caller.scope(self._bodies):
+            raise ProblemError(ProblemType.NOT_FOUND, "classification.body_not_found")
+        return self._by_network[self._profile.network_of(body)].standard
 
     async def summary(self, caller: Reader) -> tuple[BodySummary, ...]:
         """Counts by body."""
@@ -178,28 +192,32 @@ class Api:
         return row
 
     def _at_least(self, dimension: Dimension, code: str) -> Sequence[str]:
-        scale = self._standard.scales[dimension]
+        scale = self._base.scales[dimension]
         if code not in scale:
             raise _invalid(f"min_{dimension.value}", "classification.level_unknown", known=", ".join(scale))
         return scale[scale.index(code) :]
 
     def _duties_of(
-        self, obligation: str | None, part: Part | None, audience: Audience | None
-    ) -> Collection[str] | None:
-        """The obligations that are all that is asked for; None where nothing is."""
+        self, scope: Collection[str], obligation: str | None, part: Part | None, audience: Audience | None
+    ) -> Mapping[str, Collection[str]] | None:
+        """By network of the scope, the obligations that are all that is asked for; None where nothing is."""
         if obligation is None and part is None and audience is None:
             return None
-        if obligation is not None and obligation not in self._duties:
+        by_network = {network: self._by_network[network] for network in map(self._profile.network_of, scope)}
+        if obligation is not None and not any(obligation in here.duties for here in by_network.values()):
             raise _invalid("obligation", "classification.obligation_unknown")
-        return [
-            duty.id
-            for duty in self._duties.values()
-            if obligation in (None, duty.id) and part in (None, duty.part) and audience in (None, duty.audience)
-        ]
+        return {
+            network: [
+                duty.id
+                for duty in here.duties.values()
+                if obligation in (None, duty.id) and part in (None, duty.part) and audience in (None, duty.audience)
+            ]
+            for network, here in by_network.items()
+        }
 
     def _in_order(self, dimension: Dimension, counts: Mapping[str, int]) -> dict[str, int]:
         """In the order of the scale; a level of an earlier standard, which is there until it is evaluated anew, at the end."""
-        scale = self._standard.scales[dimension]
+        scale = self._base.scales[dimension]
         return {level: counts[level] for level in (*scale, *sorted(counts.keys() - set(scale))) if level in counts}
 
     def _shown(self, row: store.ClassificationRow) -> ClassifiedAsset:
@@ -207,6 +225,11 @@ class Api:
         content: dict[str, Any] = row.model_dump(exclude={*Dimension, "levels_revision", "duties_revision"})
         revision = max(row.levels_revision, row.duties_revision)
         return ClassifiedAsset.model_validate({**content, "levels": levels, "revision": revision})
+
+
+def _published(standard: Standard) -> _Published:
+    published = standard.published()
+    return _Published(published, {duty.id: duty for duty in published.duties})
 
 
 def _tag_of(row: store.ClassificationRow) -> str:
@@ -224,9 +247,9 @@ def _invalid(parameter: str, key: str, **args: object) -> ProblemError:
 
 
 def create_app(
-    verifier: TokenVerifier, sessions: Sessions, standard: Standard, profile: Profile, metrics: Metrics
+    verifier: TokenVerifier, sessions: Sessions, standards: StandardsInForce, profile: Profile, metrics: Metrics
 ) -> FastAPI:
     """The service's application, without its health routes; does no I/O."""
     app = secured_app("Daicho classification", verifier, version=VERSION, metrics=metrics)
-    app.include_router(Api(sessions, standard, profile).router())
+    app.include_router(Api(sessions, standards, profile).router())
     return app

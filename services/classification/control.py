@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts the standard in force on `daicho.control.v1`, for consumers that want the text of an obligation."""
+"""Puts the standards in force on `daicho.control.v1`, for consumers that want the text of an obligation."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ from libs.bus import KafkaSettings
 from libs.bus.partition_log import open_log
 from libs.contracts import DutyRef, StandardPublished, kafka_headers, make_key, source_urn
 from libs.contracts.topics import CONTROL
-from libs.standards import Standard
+from libs.standards import Standard, StandardsInForce
 from services.classification.domain import SERVICE, Clock
 
 _NO_BODY = "-"
+_KIND = "standard"
 
 
-async def publish_standard(
-    kafka: KafkaSettings, standard: Standard, municipality: str, clock: Clock
+async def publish_standards(
+    kafka: KafkaSettings, standards: StandardsInForce, municipality: str, clock: Clock
 ) -> Mapping[str, DutyRef]:
-    """Publish the standard unless the last one published under its name is the same.
+    """Publish each standard unless the last one published under its name is the same.
 
     Returns every duty that the log still knows of earlier standards, by id, as the last of them had it.
     """
-    name = standard.document.name
-    key = make_key(_NO_BODY, "standard", name)
-    before = await _published_under(kafka, key)
-    if not before or before[-1].data.digest != standard.digest:
-        revision = (before[-1].revision or 0) + 1 if before else 1
-        await _publish(kafka, key, _event(standard, municipality, clock, revision))
-    return duties_of(before)
+    published = await _published(kafka)
+    for standard in standards:
+        name = standard.document.name
+        last = next((event for event in reversed(published) if event.subject == name), None)
+        if last is None or last.data.digest != standard.digest:
+            revision = (last.revision or 0) + 1 if last else 1
+            await _publish(kafka, _event(standard, municipality, clock, revision))
+    return duties_of(published)
 
 
 def duties_of(published: Iterable[StandardPublished]) -> Mapping[str, DutyRef]:
@@ -42,7 +44,7 @@ def duties_of(published: Iterable[StandardPublished]) -> Mapping[str, DutyRef]:
 def _event(standard: Standard, municipality: str, clock: Clock, revision: int) -> StandardPublished:
     name = standard.document.name
     return StandardPublished(
-        id=f"standard/{name}:{revision}",
+        id=f"{_KIND}/{name}:{revision}",
         source=source_urn(municipality, _NO_BODY, SERVICE),
         subject=name,
         time=clock(),
@@ -52,18 +54,20 @@ def _event(standard: Standard, municipality: str, clock: Clock, revision: int) -
     )
 
 
-async def _publish(kafka: KafkaSettings, key: bytes, event: StandardPublished) -> None:
+async def _publish(kafka: KafkaSettings, event: StandardPublished) -> None:
+    key = make_key(_NO_BODY, _KIND, event.data.name)
     producer = AIOKafkaProducer(**kafka.client(), enable_idempotence=True, max_request_size=CONTROL.max_record_bytes)
     async with producer:
         value = event.model_dump_json(exclude_none=True).encode()
         await producer.send_and_wait(CONTROL.name, key=key, value=value, headers=kafka_headers(event), partition=0)
 
 
-async def _published_under(kafka: KafkaSettings, key: bytes) -> list[StandardPublished]:
-    """What is left of the standards under a key, in order: compaction keeps the last one for ever, others for a time."""
+async def _published(kafka: KafkaSettings) -> list[StandardPublished]:
+    """What is left of the standards, in order: compaction keeps the last one of each name for ever, others for a time."""
+    kind = make_key(_NO_BODY, _KIND, "")
     found: list[StandardPublished] = []
     async with open_log(kafka, f"{SERVICE}-standards") as log:
         async for records in log.read(TopicPartition(CONTROL.name, 0)):
-            ours = (record.value for record in records if record.key == key and record.value is not None)
+            ours = (record.value for record in records if (record.key or b"").startswith(kind) and record.value)
             found += [StandardPublished.model_validate_json(value) for value in ours]
     return found

@@ -25,7 +25,7 @@ from libs.contracts import (
 )
 from libs.contracts.envelope import CONTENT_TYPE
 from libs.contracts.topics import CLASSIFICATIONS, OBLIGATIONS
-from libs.standards import NetworkGraph, Standard, Verdict
+from libs.standards import NetworkGraph, Standard, StandardsInForce, Verdict
 
 SERVICE: Final = "classification"
 Clock: TypeAlias = Callable[[], datetime]
@@ -77,11 +77,16 @@ class Classifier:
     """
 
     def __init__(
-        self, standard: Standard, municipality: str, clock: Clock, withdrawn: Mapping[str, DutyRef] | None = None
+        self,
+        standards: StandardsInForce,
+        municipality: str,
+        clock: Clock,
+        withdrawn: Mapping[str, DutyRef] | None = None,
     ) -> None:
-        self._standard = standard
+        self._standards = standards
+        self._municipality = municipality
         self._clock = clock
-        self._scribe = Scribe(standard, municipality, withdrawn or {})
+        self._withdrawn = withdrawn or {}
         self._networks: dict[str, _Network] = {}
         self._published: dict[bytes, Published] = {}
         self._seen: dict[bytes, int] = {}
@@ -116,17 +121,20 @@ class Classifier:
 
     def _evaluate(self, network: str, changes: _Changes, time: bytes) -> Iterator[Message]:
         some_cause = next(iter(changes.causes.values()))
-        for verdict in self._network(network).graph.apply(list(changes.latest.values())):
+        here = self._network(network)
+        for verdict in here.graph.apply(list(changes.latest.values())):
             asset = verdict.asset
             key = make_key(network, asset.body, asset.asset_id)
-            yield from self._compared(key, verdict, changes.causes.get(key, some_cause), time)
+            yield from self._compared(here.scribe, key, verdict, changes.causes.get(key, some_cause), time)
         for key, event in changes.causes.items():
             if event.data.after.status is AssetStatus.RETIRED:
                 # also where the asset has gone on under another body's key, by this batch or before it
                 gone = Verdict(event.data.after, None, {}, (), changed=True)
-                yield from self._compared(key, gone, event, time)
+                yield from self._compared(here.scribe, key, gone, event, time)
 
-    def _compared(self, key: bytes, verdict: Verdict, cause: AssetChanged, time: bytes) -> list[Message]:
+    def _compared(
+        self, scribe: Scribe, key: bytes, verdict: Verdict, cause: AssetChanged, time: bytes
+    ) -> list[Message]:
         """The events of a verdict that differs from what was published last; none where it says the same."""
         last = self._published.get(key) or Published()
         reasons = _reasons(verdict.explanations)
@@ -138,23 +146,26 @@ class Classifier:
         now = Published(last.revision + 1, verdict.levels, reasons, verdict.obligations)
         self._published[key] = now
         event = _Event(verdict, last, now, self._seen.get(key, 0), cause.traceparent, time)
-        messages = [self._scribe.levels(key, event)] if levels_differ else []
-        return [*messages, self._scribe.obligations(key, event)] if duties_differ else messages
+        messages = [scribe.levels(key, event)] if levels_differ else []
+        return [*messages, scribe.obligations(key, event)] if duties_differ else messages
 
     def _network(self, network: str) -> _Network:
         if network not in self._networks:
-            self._networks[network] = _Network(NetworkGraph(self._standard))
+            standard = self._standards.of(network)
+            scribe = Scribe(standard, self._municipality, self._withdrawn)
+            self._networks[network] = _Network(NetworkGraph(standard), scribe)
         return self._networks[network]
 
 
 @dataclass(slots=True)
 class _Network:
-    """A graph, and the highest revision of each asset that it has taken.
+    """A graph, who writes down what it finds, and the highest revision of each asset that it has taken.
 
     Order is kept per key only: what was parked under the key that an asset had before it moved comes after the move.
     """
 
     graph: NetworkGraph
+    scribe: Scribe
     newest: dict[str, int] = field(default_factory=dict)
 
     def is_news(self, asset_id: str, revision: int) -> bool:

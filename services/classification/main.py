@@ -24,9 +24,9 @@ from libs.persistence import PostgresProbe, Sessions, create_pool, upgrade
 from libs.rooms import run_rooms, run_until_signal
 from libs.security import RemoteKeys, TokenVerifier, serving
 from libs.security import create_app as secured_app
-from libs.standards import Standard
+from libs.standards import StandardsInForce
 from services.classification.api import VERSION, create_app
-from services.classification.control import publish_standard
+from services.classification.control import publish_standards
 from services.classification.domain import SERVICE
 from services.classification.settings import MigrationSettings, Settings
 from services.classification.worker import GROUP, PROJECTION, AssetHandler, Projector
@@ -48,7 +48,7 @@ class Service:
         self._settings = settings
         self._stack = stack
         self._profile: Profile = settings.read_profile()
-        self._standard: Standard = settings.read_standard()
+        self._standards: StandardsInForce = settings.read_standards(self._profile)
         self._metrics = Metrics()
         self._probes: list[Probe] = []
 
@@ -63,10 +63,10 @@ class Service:
         await run_rooms(work)
 
     async def _worker(self) -> Coroutine[Any, Any, None]:
-        known = await publish_standard(self._settings.kafka, self._standard, self._profile.municipality, utc_now)
+        known = await publish_standards(self._settings.kafka, self._standards, self._profile.municipality, utc_now)
         worker = PartitionWorker(
             self._subscription(GROUP, ASSETS.name),
-            lambda _partition: AssetHandler(self._standard, self._profile, utc_now, known),
+            lambda _partition: AssetHandler(self._standards, self._profile, utc_now, known),
         )
         self._probes.append(worker)
         return worker.run()
@@ -107,7 +107,7 @@ class Service:
         if with_api:
             sessions = Sessions(self._settings.postgres)
             self._stack.push_async_callback(sessions.close)
-            app = create_app(verifier, sessions, self._standard, self._profile, self._metrics)
+            app = create_app(verifier, sessions, self._standards, self._profile, self._metrics)
         else:
             app = secured_app(f"Daicho {SERVICE}", verifier, version=VERSION, metrics=self._metrics)
         app.include_router(Health(self._probes, self._metrics).router())

@@ -13,7 +13,7 @@ from libs.bus import Caps, KafkaSettings
 from libs.contracts import Profile
 from libs.persistence import PostgresSettings
 from libs.security import HttpSettings, OidcSettings
-from libs.standards import Standard, compile_standard, parse
+from libs.standards import Standard, StandardsInForce, compile_standard, parse
 
 BASE: Final = Path(__file__).resolve().parents[2] / "standards" / "base"
 
@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     def read_profile(self) -> Profile:
         """Raises OSError, or pydantic's ValidationError naming the entry."""
         return Profile.model_validate(yaml.safe_load(self.profile.read_text(encoding="utf-8")))
+
+    def read_standards(self, _profile: Profile) -> StandardsInForce:
+        return StandardsInForce(self.read_standard())
 
     def read_standard(self) -> Standard:
         """Raises OSError, or StandardError naming file, line and column."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, String, text
+from sqlalchemy import BigInteger, Index, String, and_, or_, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -189,12 +189,12 @@ async def _merge(connection: PoolConnection, bodies: Iterable[str], rows: Sequen
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a list is narrowed to: `levels` has those wanted per dimension, `duties` those of which one is to be in force."""
+    """What a list is narrowed to: `levels` has those wanted per dimension, `duties` by network those of which one is to be in force."""
 
     body: str | None = None
     kind: AssetKind | None = None
     zone: Zone | None = None
-    duties: Collection[str] | None = None
+    duties: Mapping[str, Collection[str]] | None = None
     levels: Mapping[Dimension, Collection[str]] = field(default_factory=dict)
 
 
@@ -208,7 +208,11 @@ async def page(session: AsyncSession, wanted: Wanted, *, after: UUID | None, lim
     for dimension, codes in wanted.levels.items():
         query = query.where(getattr(row, dimension.value).in_(codes))
     if wanted.duties is not None:
-        query = query.where(col(row.in_force).overlap(list(wanted.duties)))
+        here = [
+            and_(col(row.network) == network, col(row.in_force).overlap(list(duties)))
+            for network, duties in wanted.duties.items()
+        ]
+        query = query.where(or_(*here))
     if after is not None:
         query = query.where(col(row.asset_id) > after)
     return (await session.exec(query)).all()

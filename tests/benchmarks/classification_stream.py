@@ -9,6 +9,7 @@ from typing import Any
 from libs.bus import PartitionTask
 from libs.bus.subscription import utc_now
 from libs.contracts.topics import ASSETS, CLASSIFICATIONS, OBLIGATIONS
+from libs.standards import StandardsInForce
 from services.classification.settings import BASE, Settings
 from services.classification.worker import GROUP, AssetHandler
 from tests.benchmarks import floors
@@ -69,7 +70,9 @@ async def _ours(place: Place, count: int, group: str) -> float:
     profile = one_network()
     standard = Settings.model_construct(standard=BASE).read_standard()
     subscription = place.subscription(GROUP, group, ASSETS, profile.municipality)
-    return await task_seconds(PartitionTask(subscription, 0, lambda _: AssetHandler(standard, profile, utc_now)), count)
+    return await task_seconds(
+        PartitionTask(subscription, 0, lambda _: AssetHandler(StandardsInForce(standard), profile, utc_now)), count
+    )
 
 
 def _written(written: floors.Written) -> dict[str, Any]:

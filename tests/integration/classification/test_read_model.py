@@ -24,7 +24,7 @@ from libs.devstack import Stack
 from libs.observability import Metrics
 from libs.persistence import Pool, PostgresSettings, Sessions, create_pool, owner_of, provision, upgrade
 from libs.security import OidcSettings, TokenVerifier
-from libs.standards import Standard
+from libs.standards import Standard, StandardsInForce
 from services.classification import store
 from services.classification.api import create_app
 from services.classification.domain import Classifier
@@ -67,7 +67,7 @@ class Log:
     """What the three topics hold, as the worker makes it of changes of assets."""
 
     def __init__(self, standard: Standard) -> None:
-        self._classifier = Classifier(standard, PROFILE.municipality, lambda: NOW)
+        self._classifier = Classifier(StandardsInForce(standard), PROFILE.municipality, lambda: NOW)
         self._revisions: dict[str, int] = {}
         self.topics: dict[str, list[Any]] = {ASSETS.name: [], CLASSIFICATIONS.name: [], OBLIGATIONS.name: []}
 
@@ -143,7 +143,7 @@ async def get(postgres: PostgresSettings, standard: Standard, key: ECKey) -> Asy
 
     sessions = Sessions(postgres)
     verifier = TokenVerifier(OidcSettings(issuer=ISSUER), KnownKeys(), lambda: NOW)
-    transport = httpx.ASGITransport(create_app(verifier, sessions, standard, PROFILE, Metrics()))
+    transport = httpx.ASGITransport(create_app(verifier, sessions, StandardsInForce(standard), PROFILE, Metrics()))
 
     async def ask(path: str, bodies: Iterable[str] = ("mayor",), **headers: str) -> httpx.Response:
         claims = {

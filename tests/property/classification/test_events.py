@@ -29,7 +29,7 @@ from libs.contracts import (
     make_key,
 )
 from libs.contracts.topics import CLASSIFICATIONS
-from libs.standards import NetworkGraph, Standard, Verdict
+from libs.standards import NetworkGraph, Standard, StandardsInForce, Verdict
 from services.classification.domain import Classifier, Message
 from services.classification.settings import BASE, Settings
 
@@ -154,7 +154,7 @@ def standard() -> Standard:
 
 
 def new_classifier(standard: Standard) -> Classifier:
-    return Classifier(standard, "990019", lambda: NOW)
+    return Classifier(StandardsInForce(standard), "990019", lambda: NOW)
 
 
 @given(steps=steps)

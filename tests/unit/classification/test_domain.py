@@ -11,7 +11,7 @@ import pytest
 
 from libs.contracts import ClassificationChanged, ObligationsChanged
 from libs.contracts.topics import CLASSIFICATIONS, OBLIGATIONS
-from libs.standards import Standard
+from libs.standards import Standard, StandardsInForce, compile_standard
 from services.classification.domain import Classifier, Message
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
@@ -20,7 +20,7 @@ RESIDENTS = {"data_kinds": ["resident"], "personal_data": True, "record_count": 
 
 @pytest.fixture
 def classifier(standard: Standard) -> Classifier:
-    return Classifier(standard, "990019", lambda: NOW)
+    return Classifier(StandardsInForce(standard), "990019", lambda: NOW)
 
 
 def levels(messages: Sequence[Message]) -> dict[str, ClassificationChanged]:
@@ -71,6 +71,30 @@ class TestTake:
         explanation = event.data.explanations["confidentiality"]
         assert (explanation.origin, explanation.level, explanation.declared) == ("inherited", "3B", "3C")
         assert duties(messages) == {}
+
+    def test_a_separated_network_has_a_standard_of_its_own(self, standard: Standard, changed: Any) -> None:
+        own = compile_standard(
+            standard.document.model_copy(
+                update={
+                    "name": "base-waterworks",
+                    "obligations": tuple(one for one in standard.document.obligations if one.id != "H-07"),
+                }
+            )
+        )
+        classifier = Classifier(StandardsInForce(standard, {"waterworks": own}), "990019", lambda: NOW)
+        theirs = {"body": "waterworks", "network": "waterworks"}
+
+        messages = classifier.take(
+            [
+                changed("roll", facts=RESIDENTS, zone="mynumber"),
+                changed("meters", facts=RESIDENTS, zone="mynumber", **theirs),
+            ]
+        )
+
+        at_the_mayors, at_the_waterworks = duties(messages)["roll"], duties(messages)["meters"]
+        assert at_the_mayors.standardversion == standard.version
+        assert at_the_waterworks.standardversion == own.version != standard.version
+        assert set(at_the_mayors.data.in_force) - set(at_the_waterworks.data.in_force) == {"H-07"}
 
     def test_a_revision_seen_before_is_passed_over(self, classifier: Classifier, changed: Any) -> None:
         first, second = changed("roll", facts=RESIDENTS), changed("roll", facts={"published": True})
@@ -175,7 +199,10 @@ class TestTake:
 class TestRecall:
     def test_a_new_life_goes_on_where_the_last_one_ended(self, standard: Standard, changed: Any) -> None:
         events = [changed("roll", facts=RESIDENTS), changed("system", kind="system", relations=[("stores", "roll")])]
-        first, second = Classifier(standard, "990019", lambda: NOW), Classifier(standard, "990019", lambda: NOW)
+        first, second = (
+            Classifier(StandardsInForce(standard), "990019", lambda: NOW),
+            Classifier(StandardsInForce(standard), "990019", lambda: NOW),
+        )
         recall(second, first.take(events))
 
         assert second.take(events) == []
@@ -184,7 +211,10 @@ class TestRecall:
 
     def test_what_was_cut_off_between_is_made_up_for(self, standard: Standard, changed: Any) -> None:
         events = [changed("roll", facts=RESIDENTS), changed("other", facts=RESIDENTS)]
-        first, second = Classifier(standard, "990019", lambda: NOW), Classifier(standard, "990019", lambda: NOW)
+        first, second = (
+            Classifier(StandardsInForce(standard), "990019", lambda: NOW),
+            Classifier(StandardsInForce(standard), "990019", lambda: NOW),
+        )
         recall(second, first.take(events[:1]))
 
         assert set(levels(second.take(events))) == {"other"}

@@ -27,7 +27,7 @@ from libs.contracts import (
     kafka_headers,
 )
 from libs.contracts.topics import CLASSIFICATIONS
-from libs.standards import NetworkGraph, Standard, compile_standard
+from libs.standards import NetworkGraph, Standard, StandardsInForce, compile_standard
 from services.classification.domain import Classifier, Message
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
@@ -103,7 +103,7 @@ def batches(events: Sequence[AssetChanged], cuts: Iterable[int]) -> list[Sequenc
 def new_life(
     standard: Standard, published: Iterable[Message], withdrawn: Mapping[str, DutyRef] | None = None
 ) -> Classifier:
-    classifier = Classifier(standard, "990019", lambda: NOW, withdrawn)
+    classifier = Classifier(StandardsInForce(standard), "990019", lambda: NOW, withdrawn)
     for message in published:
         if message.topic == CLASSIFICATIONS.name:
             classifier.recall_levels(message.key, ClassificationChanged.model_validate_json(message.value))

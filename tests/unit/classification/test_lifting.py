@@ -13,7 +13,7 @@ import yaml
 
 from libs.contracts import AssetChanged, ClassificationChanged, Dimension, ObligationsChanged
 from libs.contracts.topics import CLASSIFICATIONS
-from libs.standards import Standard
+from libs.standards import Standard, StandardsInForce
 from services.classification.domain import Classifier, Message
 
 TABLE = Path(__file__).parents[2] / "data" / "standards" / "lifting.yaml"
@@ -51,7 +51,7 @@ class Consumer:
 def test_events_tell_what_the_table_tells(
     standard: Standard, changed: Any, steps: Sequence[Mapping[str, Any]], *, restart: bool
 ) -> None:
-    consumer, classifier = Consumer(), Classifier(standard, "990019", lambda: NOW)
+    consumer, classifier = Consumer(), Classifier(StandardsInForce(standard), "990019", lambda: NOW)
     events: list[AssetChanged] = []
     for step in steps:
         if restart:
@@ -65,7 +65,7 @@ def test_events_tell_what_the_table_tells(
 
 def restarted(standard: Standard, consumer: Consumer, events: Sequence[AssetChanged]) -> Classifier:
     """A new life on what compaction leaves of the topics; it has nothing to say."""
-    classifier = Classifier(standard, "990019", lambda: NOW)
+    classifier = Classifier(StandardsInForce(standard), "990019", lambda: NOW)
     for known in consumer.levels.values():
         classifier.recall_levels(f"mayor/mayor/{known.subject}".encode(), known)
     for duties in consumer.duties.values():

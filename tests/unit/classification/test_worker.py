@@ -18,7 +18,7 @@ from libs.bus.decoding import failed
 from libs.contracts import Asset, AssetChanged, ObligationsChanged, Profile, Reason, make_key
 from libs.contracts.topics import ASSETS, CLASSIFICATIONS, DEADLETTERS, OBLIGATIONS
 from libs.observability import Metrics
-from libs.standards import NetworkGraph, Standard, Verdict
+from libs.standards import NetworkGraph, Standard, StandardsInForce, Verdict
 from services.classification import domain
 from services.classification.worker import GROUP, AssetHandler
 
@@ -96,7 +96,7 @@ class Log:
         self.committed = len(self.topics[ASSETS.name])
 
     def _new_handler(self) -> AssetHandler:
-        return AssetHandler(self._standard, PROFILE, lambda: NOW)
+        return AssetHandler(StandardsInForce(self._standard), PROFILE, lambda: NOW)
 
 
 def subscription() -> Subscription:
