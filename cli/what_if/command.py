@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`daicho what-if`, as it is registered: what it is given, what it reads, and where it writes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from cli.command import DATA, Client, Data, command
+from cli.errors import MISUSED, CliError
+from cli.identity import SECURITY_OFFICE, check_body, check_may_read, client_of
+from cli.language import say
+from cli.profile import names_of, read_profile
+from cli.running import Running, load
+
+if TYPE_CHECKING:
+    from cli.what_if.report import Report
+    from libs.contracts import Asset
+
+Candidate = Annotated[
+    Path | None, typer.Argument(help=say("cli.help.candidate"), metavar="CANDIDATE_FOLDER", file_okay=False)
+]
+Facts = Annotated[Path | None, typer.Option("--facts", help=say("cli.help.candidate_facts"), dir_okay=False)]
+OfBody = Annotated[str | None, typer.Option("--body", help=say("cli.help.body"), show_default=False)]
+Json = Annotated[Path | None, typer.Option("--json", help=say("cli.help.as_json"), dir_okay=False)]
+Csv = Annotated[Path | None, typer.Option("--csv", help=say("cli.help.as_csv"), dir_okay=False)]
+Html = Annotated[Path | None, typer.Option("--html", help=say("cli.help.as_html"), dir_okay=False)]
+
+ACCOUNT: Final = "reader"
+
+
+def add_to(app: typer.Typer) -> None:
+    command(app, "what-if", "cli.help.what_if")(what_if)
+
+
+def what_if(
+    candidate: Candidate = None,
+    facts: Facts = None,
+    body: OfBody = None,
+    json: Json = None,
+    csv: Csv = None,
+    html: Html = None,
+    data: Data = DATA,
+    client: Client = None,
+) -> None:
+    from cli.what_if.page import to_html
+    from cli.what_if.report import table, to_csv, to_json
+
+    if candidate is None and facts is None:
+        raise CliError("cli.what_if.nothing_given", code=MISUSED)
+    report = _report(candidate, facts, body, data, client)
+    Console().print(table(report))
+    # a spreadsheet takes a file for UTF-8 only by its byte order mark
+    for file, render, encoding in ((json, to_json, "utf-8"), (csv, to_csv, "utf-8-sig"), (html, to_html, "utf-8")):
+        if file is not None:
+            _write(file, render(report), encoding)
+
+
+def _report(candidate: Path | None, facts: Path | None, body: str | None, data: Path, client: str | None) -> Report:
+    """Reads what was proposed first: a mistake in it is told before the register is read."""
+    from cli.what_if.candidate import BASE, check_facts, read_facts, read_standard
+    from cli.what_if.report import Report
+    from libs.standards.what_if import compare
+
+    now = read_standard(BASE)
+    proposed = now if candidate is None else read_standard(candidate)
+    changes = {} if facts is None else read_facts(facts)
+    running = load(data)
+    assets = _assets(running, body, client)
+    # of an asset of another body not even that it exists is said
+    check_facts(changes, (one.asset_id for one in assets if body in (None, one.body)), proposed)
+    comparison = compare(assets, now, proposed, changes)
+    names = names_of(read_profile(running.profile))
+    return Report(comparison if body is None else comparison.of_body(body), now, proposed, names)
+
+
+def _assets(running: Running, body: str | None, client: str | None) -> list[Asset]:
+    """Every asset of the body's network, for its levels may come from there; without `body`, of every network."""
+    from aiokafka.errors import KafkaError
+
+    from cli.kafka import account
+    from cli.what_if.register import read_assets
+
+    network = None if body is None else check_body(running, body)
+    shown = read_profile(running.profile).body_by_id if body is None else (body,)
+    for one in shown:
+        check_may_read(running, client or (SECURITY_OFFICE if body is None else client_of(body)), one)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task(say("cli.what_if.reading"), total=None)
+        reading = read_assets(
+            account(running.data, ACCOUNT),
+            network,
+            lambda done, total: bar.update(task, completed=done, total=total),
+        )
+        try:
+            return asyncio.run(reading)
+        except KafkaError as error:
+            raise CliError("cli.kafka", bootstrap=running.kafka, detail=type(error).__name__) from error
+
+
+def _write(file: Path, content: str, encoding: str) -> None:
+    try:
+        # `newline`: CSV has its own line ends
+        file.write_text(content, encoding=encoding, newline="")
+    except OSError as error:
+        raise CliError("cli.unwritable", file=file, detail=error.strerror or error) from error
+    typer.echo(say("cli.what_if.written", file=file))

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The register as the topic of asset events has it now. Slow to import: the command does so when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiokafka import TopicPartition
+from aiokafka.errors import UnknownTopicOrPartitionError
+from pydantic import ValidationError
+
+from cli.errors import CliError
+from libs.bus import KafkaSettings, partition_of
+from libs.bus.consuming import partitions_of
+from libs.bus.partition_log import LogReader, open_log
+from libs.contracts import Asset, AssetChanged, AssetStatus, make_key
+from libs.contracts.topics import ASSETS
+
+Progress = Callable[[int, int], None]
+"""Told how many messages have been read, of about how many (offsets that compaction emptied count too)."""
+
+
+async def read_assets(settings: KafkaSettings, network: str | None, progress: Progress) -> list[Asset]:
+    """The last committed state of each asset that is not retired, of one network or of all.
+
+    Raises CliError where there is no topic, and aiokafka's KafkaError where it cannot be read.
+    """
+    prefix = b"" if network is None else make_key(network, "")
+    last: dict[bytes, bytes | None] = {}
+    async with open_log(settings, "daicho-what-if") as log:
+        places = await _places(log, prefix)
+        first, end = await log.meter.beginning_offsets(places), await log.meter.end_offsets(places)
+        total, done = sum(end[place] - first[place] for place in places), 0
+        for place in places:
+            async for records in log.read(place):
+                last.update((record.key, record.value) for record in records if (record.key or b"").startswith(prefix))
+                progress(done + records[-1].offset + 1 - first[place], total)
+            done += end[place] - first[place]
+            progress(done, total)
+    return [asset for value in last.values() if (asset := _active(value)) is not None]
+
+
+async def _places(log: LogReader, prefix: bytes) -> list[TopicPartition]:
+    """All that a network has is in one partition: the others need not be read."""
+    try:
+        partitions = await partitions_of(log.meter, ASSETS.name)
+    except UnknownTopicOrPartitionError:
+        raise CliError("cli.no_topic", topic=ASSETS.name) from None
+    if prefix:
+        partitions = [partition_of(prefix, len(partitions))]
+    return [TopicPartition(ASSETS.name, partition) for partition in partitions]
+
+
+def _active(value: bytes | None) -> Asset | None:
+    """None for a tombstone, a retired asset, or an event of a later version: that is not this command's to tell."""
+    try:
+        asset = AssetChanged.model_validate_json(value or b"").data.after
+    except ValidationError:
+        return None
+    return None if asset.status is AssetStatus.RETIRED else asset
