@@ -209,8 +209,11 @@ class Scribe:
     """
 
     def __init__(self, standard: Standard, municipality: str, withdrawn: Mapping[str, DutyRef]) -> None:
-        self._standard = standard
-        self._refs = {**withdrawn, **{duty.id: duty.duty_ref() for duty in standard.document.obligations}}
+        self._version = standard.version
+        duties = standard.published().duties
+        known = {**withdrawn, **{duty.id: standard.duty_ref(duty.id) for duty in duties}}
+        self._imposed = {duty.id: to_json(duty, exclude_none=True) for duty in duties}
+        self._lifted = {duty_id: to_json(ref) for duty_id, ref in known.items()}
         self._municipality = municipality
         self._common: dict[tuple[_Kind, str, str], _Common] = {}
         self._explained: dict[Reasons, bytes] = {}
@@ -271,7 +274,7 @@ class Scribe:
             "source": source_urn(self._municipality, body, SERVICE),
             "body": body,
             "network": network,
-            "standardversion": self._standard.version,
+            "standardversion": self._version,
         }
         headers = [
             ("content-type", CONTENT_TYPE.encode()),
@@ -295,13 +298,9 @@ class Scribe:
 
     def _duties(self, before: Duties, now: Duties) -> bytes:
         """A lifted duty of which no standard is left that knows it has no text: that it is gone is seen by what is in force."""
-        imposed = [self._standard.duty(one) for one in now if one not in before]
-        lifted = [self._refs[one] for one in before if one not in now and one in self._refs]
-        return b'"in_force":%b,"imposed":%b,"lifted":%b' % (
-            to_json(now),
-            to_json(imposed, exclude_none=True),
-            to_json(lifted),
-        )
+        imposed = [self._imposed[one] for one in now if one not in before]
+        lifted = [self._lifted[one] for one in before if one not in now and one in self._lifted]
+        return b'"in_force":%b,"imposed":[%b],"lifted":[%b]' % (to_json(now), b",".join(imposed), b",".join(lifted))
 
 
 def _ref(asset: Asset) -> dict[str, str]:
