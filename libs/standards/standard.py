@@ -56,9 +56,10 @@ class Standard:
         fact_names = frozenset(document.facts) | ASSET_NAMES
         self._empty = {name: EMPTY[fact.type] for name, fact in document.facts.items()}
         self._rules = [(rule, compile_condition(rule.when, fact_names)) for rule in document.rules]
-        self._obligations = _compiled_obligations(document, fact_names | self._level_names)
+        obligations = _compiled_obligations(document, fact_names | self._level_names)
+        self._alike = _alike(obligations, frozenset(self._level_constants))
         self._rule_facts = self._facts_read(condition for _, condition in self._rules)
-        self._duty_facts = self._facts_read(condition for _, condition in self._obligations)
+        self._duty_facts = self._facts_read(condition for _, condition in obligations)
         self._by_id = {obligation.id: obligation for obligation in document.obligations}
         self._derived: dict[tuple[Any, ...], Derived] = {}
         self._in_force: dict[tuple[Any, ...], tuple[str, ...]] = {}
@@ -162,7 +163,30 @@ class Standard:
         kind, zone, ranks, *facts = key
         values = _named(("kind", "zone", *self._duty_facts), (kind, zone, *facts))
         values |= self._level_constants | dict(zip(DIMENSIONS, ranks, strict=True))
-        return tuple(sorted(duty.id for duty, condition in self._obligations if condition.holds(values)))
+        return tuple(sorted(duty_id for group in self._alike for duty_id in group.in_force(values)))
+
+
+class _Alike:
+    """Obligations whose conditions read the same of an asset: what is in force of them is found, and remembered, at once."""
+
+    def __init__(self, names: Iterable[str], obligations: Iterable[tuple[Obligation, Condition]]) -> None:
+        self._names = tuple(sorted(names))
+        self._obligations = [(duty.id, condition) for duty, condition in obligations]
+        self._found: dict[tuple[Any, ...], tuple[str, ...]] = {}
+
+    def in_force(self, values: Mapping[str, Any]) -> tuple[str, ...]:
+        key = tuple([values[name] for name in self._names])
+        if (found := self._found.get(key)) is None:
+            held = tuple(duty_id for duty_id, condition in self._obligations if condition.holds(values))
+            found = _remember(self._found, key, held)
+        return found
+
+
+def _alike(obligations: Iterable[tuple[Obligation, Condition]], constants: frozenset[str]) -> list[_Alike]:
+    by_names: dict[frozenset[str], list[tuple[Obligation, Condition]]] = {}
+    for obligation, condition in obligations:
+        by_names.setdefault(condition.names - constants, []).append((obligation, condition))
+    return [_Alike(names, group) for names, group in by_names.items()]
 
 
 def compile_standard(document: StandardDocument) -> Standard:

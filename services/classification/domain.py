@@ -313,11 +313,11 @@ def _ref(asset: Asset) -> dict[str, str]:
 
 
 def _reasons(explanations: Mapping[Dimension, Explanation]) -> Reasons:
-    """What of the explanations counts as a change: the levels with their origins and rules, and from which asset or body they came.
+    """What of the explanations, which are in the order of `Dimension`, counts as a change: the levels with their origins and rules, and from which asset or body they came.
 
     The way from there does not: where it leads elsewhere and the origin stays, all that hang on it would be told.
     """
-    return tuple(_reason(explanations[dimension]) for dimension in Dimension if dimension in explanations)
+    return tuple([_reason(one) for one in explanations.values()])
 
 
 def _reason(one: Explanation) -> tuple[str | None, ...]:
