@@ -17,9 +17,11 @@ from libs.contracts.words import (
     DeclaredLevels,
     Dimension,
     Facts,
+    LevelCode,
     Levels,
     Part,
     RelationType,
+    ShortText,
     Slug,
     Text,
     Zone,
@@ -99,11 +101,21 @@ class Inherited(Contract):
     path: tuple[str, ...] = ()
 
 
+class OverrideRef(Contract):
+    """The override that an effective level rests on: why, who approved it, until when."""
+
+    override_id: str
+    reason: str
+    approved_by: str
+    expires_at: AwareDatetime
+
+
 class Explanation(Contract):
     """Why an asset has its effective level in one dimension.
 
     `origin` names what binds; `rule` is the id and text of the rule, at the origin asset if inherited.
     `declared` and `derived` keep the level that each of them gives, or None; `inherited` that of the relation that binds.
+    `override` is the one in force at this asset, or at the origin asset of the same body if inherited.
     """
 
     level: str
@@ -114,6 +126,7 @@ class Explanation(Contract):
     declared: str | None = None
     derived: str | None = None
     inherited: str | None = None
+    override: OverrideRef | None = None
 
 
 class ClassificationChange(Contract):
@@ -197,6 +210,29 @@ class StandardPublished(CloudEvent[Standard]):
     """On `daicho.control.v1`; `subject` is `<name>`."""
 
     type: Literal["daicho.standard.published.v1"] = "daicho.standard.published.v1"
+
+
+class OverrideChange(Contract):
+    """An override as it stands at one revision. `decided_by` and `decided_at` are None while it is asked."""
+
+    override_id: str
+    asset_id: str
+    dimension: Dimension
+    level: LevelCode
+    reason: ShortText
+    asked_by: str
+    asked_at: AwareDatetime
+    state: Literal["asked", "approved", "refused", "withdrawn", "expired"]
+    decided_by: str | None = None
+    decided_at: AwareDatetime | None = None
+    expires_at: AwareDatetime
+    revision: int
+
+
+class OverrideChanged(CloudEvent[OverrideChange]):
+    """On `daicho.control.v1`, key `<body>/override/<asset id>/<dimension>`."""
+
+    type: Literal["daicho.override.changed.v1"] = "daicho.override.changed.v1"
 
 
 class DeadLetter(Contract):

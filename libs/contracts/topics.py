@@ -15,6 +15,7 @@ from libs.contracts.events import (
     DeadLettered,
     DeadLetterReleased,
     ObligationsChanged,
+    OverrideChanged,
     StandardPublished,
 )
 from libs.contracts.words import Contract
@@ -93,7 +94,7 @@ OBLIGATIONS: Final = Topic(
 CONTROL: Final = Topic(
     name="daicho.control.v1",
     key="body/kind/id",
-    messages=(StandardPublished,),
+    messages=(StandardPublished, OverrideChanged),
     writers=frozenset({Principal.CLASSIFICATION}),
     readers=_EVERYONE,
     compacted=True,

@@ -6,6 +6,7 @@ that is. An asset's own level (the higher of declared and derived) is a label of
 at one step more; the best offer binds. "Best" is the higher level, then the shorter way, then the smaller asset id, so the labels
 do not depend on the order of events. Every label but an own one is held up by exactly one neighbour (`via`) and the distance
 rises at every step, so a cycle cannot hold itself up: what hung on a lost label is withdrawn first, then derived again.
+An override replaces an own level, also below it; its asset takes no offers while it is in force.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from typing import Final, NamedTuple, TypeAlias
 
-from libs.contracts import Asset, AssetStatus, Explanation, Inherited, Levels, RelationType
+from libs.contracts import Asset, AssetStatus, Dimension, Explanation, Inherited, Levels, OverrideRef, RelationType
 from libs.standards.document import Rule
-from libs.standards.standard import DIMENSIONS, Ranks, Standard
+from libs.standards.standard import DIMENSIONS, Derived, Ranks, Standard
 from libs.standards.verdict import Verdict
 
 Label: TypeAlias = tuple[int, int, str]
@@ -29,16 +30,29 @@ _Reasons: TypeAlias = tuple[object, ...]
 _INDEXES: Final = range(len(DIMENSIONS))
 
 
+class GraphOverride(NamedTuple):
+    """The override in force on an asset in one dimension."""
+
+    rank: int
+    ref: OverrideRef
+
+
+class OverrideEdit(NamedTuple):
+    """An override that is in force from now on; `override` None where none is any more."""
+
+    asset_id: str
+    dimension: Dimension
+    override: GraphOverride | None
+
+
 class _Own(NamedTuple):
     """What an asset has by itself in one dimension, apart from its neighbours."""
 
     declared: int
     derived: int
     rule: Rule
-
-    @property
-    def rank(self) -> int:
-        return max(self.declared, self.derived)
+    rank: int
+    override: GraphOverride | None = None
 
     @property
     def is_declared(self) -> bool:
@@ -65,6 +79,7 @@ class NetworkGraph:
     def __init__(self, standard: Standard) -> None:
         self._standard = standard
         self._nodes: dict[str, _Node] = {}
+        self._overrides: dict[tuple[str, int], GraphOverride] = {}
         self._referrers: dict[str, set[Edge]] = {}
         self._levels: dict[Ranks, Levels] = {}
         self._own_explanations: dict[tuple[int, int, int, str], Explanation] = {}
@@ -73,21 +88,37 @@ class NetworkGraph:
         """The number of assets that are not retired."""
         return len(self._nodes)
 
-    def apply(self, assets: Sequence[Asset]) -> list[Verdict]:
+    def apply(self, assets: Sequence[Asset], overrides: Sequence[OverrideEdit] = ()) -> list[Verdict]:
         """Take new states of assets, of several states of one the last; evaluate what they touch, once.
+
+        Overrides stay until cleared, also for assets that are retired or not there yet.
 
         Returns a verdict for each asset given, and for each other whose verdict changed. Relations to assets that are
         retired, or not there yet, hand on nothing until they are.
         """
         latest = {asset.asset_id: asset for asset in assets}
         edit = _Edit()
+        self._keep(overrides)
         for asset in latest.values():
             edit.touch(asset.asset_id, self._nodes.get(asset.asset_id))
             self._put(asset, edit)
+        for asset_id in {one.asset_id for one in overrides} - latest.keys():
+            if (node := self._nodes.get(asset_id)) is not None:
+                own = self._own(node.asset)
+                edit.own_changed(node, own)
+                node.own = own
         for index in _INDEXES:
             self._settle(index, edit)
         verdicts = (self._verdict(asset_id, latest.get(asset_id), before) for asset_id, before in edit.before.items())
         return [verdict for verdict in verdicts if verdict.changed or verdict.asset.asset_id in latest]
+
+    def _keep(self, overrides: Sequence[OverrideEdit]) -> None:
+        for asset_id, dimension, override in overrides:
+            key = (asset_id, DIMENSIONS.index(dimension))
+            if override is None:
+                self._overrides.pop(key, None)
+            else:
+                self._overrides[key] = override
 
     def _put(self, asset: Asset, edit: _Edit) -> None:
         """Bring in an asset's own levels and relations; note where labels may no longer hold."""
@@ -135,10 +166,13 @@ class NetworkGraph:
     def _own(self, asset: Asset) -> tuple[_Own, ...]:
         derived = self._standard.derive(asset.kind, asset.zone, asset.facts)
         declared = (asset.declared.confidentiality, asset.declared.integrity, asset.declared.availability)
-        return tuple(
-            _Own(self._standard.declared_rank(index, declared[index]), derived.ranks[index], derived.rules[index])
-            for index in _INDEXES
-        )
+        return tuple(self._own_in(index, asset.asset_id, declared[index], derived) for index in _INDEXES)
+
+    def _own_in(self, index: int, asset_id: str, code: str | None, derived: Derived) -> _Own:
+        declared, rank = self._standard.declared_rank(index, code), derived.ranks[index]
+        override = self._overrides.get((asset_id, index)) if self._overrides else None
+        binding = max(declared, rank) if override is None else override.rank
+        return _Own(declared, rank, derived.rules[index], binding, override)
 
     def _settle(self, index: int, edit: _Edit) -> None:
         """Withdraw the labels that lost what held them up, then give every asset its best one."""
@@ -156,6 +190,7 @@ class NetworkGraph:
 
     def _unheld(self, index: int, edit: _Edit) -> Iterator[str]:
         """Assets whose label no longer holds: their own level fell, or the neighbour or relation it came by is gone."""
+        yield from (asset_id for asset_id in edit.overridden[index] if asset_id in self._nodes)
         for asset_id in edit.lowered[index]:
             if asset_id in self._nodes and self._nodes[asset_id].via[index] is None:
                 yield asset_id
@@ -222,7 +257,7 @@ class NetworkGraph:
         giver, taker = self._nodes.get(source), self._nodes.get(sink)
         if giver is None or taker is None or (given := giver.labels[index]) is None:
             return
-        if taker.own[index].rank >= -given[0]:
+        if taker.own[index].rank >= -given[0] or taker.own[index].override is not None:
             return
         label = (given[0], given[1] + 1, given[2])
         has = taker.labels[index]
@@ -285,12 +320,14 @@ class NetworkGraph:
             known = self._levels[ranks] = Levels(**codes)
         return known
 
-    def _reason(self, index: int, node: _Node) -> tuple[int, str, str, str | None]:
+    def _reason(self, index: int, node: _Node) -> tuple[int, str, str | OverrideRef, str | None]:
         """A level, and of where it comes from what the asset's body may see: the asset and the rule there, or the other body."""
         rank, _, origin = self._label(index, node)
         if (foreign := self._foreign_body(index, node)) is not None:
             return -rank, "", "", foreign
         source = self._nodes[origin].own[index]
+        if source.override is not None:
+            return -rank, origin, source.override.ref, None
         return -rank, origin, "" if source.is_declared else source.rule.id, None
 
     def _label(self, index: int, node: _Node) -> Label:
@@ -302,10 +339,21 @@ class NetworkGraph:
         if node.via[index] is not None:
             return self._explain_inherited(index, node)
         own = node.own[index]
+        if own.override is not None:
+            return self._explain_override(index, own, own.override)
         key = (index, own.declared, own.derived, own.rule.id)
         if (known := self._own_explanations.get(key)) is None:
             known = self._own_explanations[key] = self._explain_own(index, own)
         return known
+
+    def _explain_override(self, index: int, own: _Own, override: GraphOverride) -> Explanation:
+        return Explanation(
+            level=self._standard.code(index, own.rank),
+            origin="override",
+            declared=self._declared_code(index, own),
+            derived=self._standard.code(index, own.derived),
+            override=override.ref,
+        )
 
     def _explain_own(self, index: int, own: _Own) -> Explanation:
         return Explanation(
@@ -322,7 +370,8 @@ class NetworkGraph:
         own, source = node.own[index], self._nodes[origin].own[index]
         inherited = self._inherited(index, node)
         # the rule would say of what kind another body's asset is
-        named = None if source.is_declared or inherited.asset_id is None else source.rule
+        hidden = inherited.asset_id is None
+        named = None if source.is_declared or hidden or source.override is not None else source.rule
         level = self._standard.code(index, -rank)
         return Explanation(
             level=level,
@@ -333,6 +382,7 @@ class NetworkGraph:
             declared=self._declared_code(index, own),
             derived=self._standard.code(index, own.derived),
             inherited=level,
+            override=None if hidden or source.override is None else source.override.ref,
         )
 
     def _declared_code(self, index: int, own: _Own) -> str | None:
@@ -363,13 +413,14 @@ class NetworkGraph:
 class _Edit:
     """What one `apply` has changed so far, and what the verdicts were before."""
 
-    __slots__ = ("before", "joined", "lowered", "new", "parted", "raised")
+    __slots__ = ("before", "joined", "lowered", "new", "overridden", "parted", "raised")
 
     def __init__(self) -> None:
         self.before: dict[str, _Reasons | None] = {}
         self.new: set[str] = set()
         self.joined: list[tuple[RelationType, str, str]] = []
         self.parted: list[tuple[RelationType, str, str]] = []
+        self.overridden: tuple[set[str], ...] = tuple(set() for _ in _INDEXES)
         self.raised: tuple[set[str], ...] = tuple(set() for _ in _INDEXES)
         self.lowered: tuple[set[str], ...] = tuple(set() for _ in _INDEXES)
 
@@ -377,7 +428,9 @@ class _Edit:
         """Sort the dimensions of an asset's own level into raised and lowered; another reason for the same level is both."""
         asset_id = node.asset.asset_id
         for index, (was, now) in enumerate(zip(node.own, own, strict=True)):
-            if now.rank > was.rank:
+            if now.override != was.override:
+                self.overridden[index].add(asset_id)
+            elif now.rank > was.rank:
                 self.raised[index].add(asset_id)
             elif now != was:
                 self.lowered[index].add(asset_id)

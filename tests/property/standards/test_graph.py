@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.contracts import Asset, AssetStatus, DeclaredLevels, Dimension, Relation, RelationType
+from libs.contracts import Asset, AssetStatus, DeclaredLevels, Dimension, OverrideRef, Relation, RelationType
 from libs.standards import NetworkGraph, Standard, StandardDocument, Verdict, compile_standard
+from libs.standards.graph import GraphOverride, OverrideEdit
 
 IDS = tuple("abcdefgh")
 BODIES = ("mayor", "election")
@@ -107,13 +109,34 @@ assets = st.builds(
     related=relations,
     retired=st.integers(0, 4).map(lambda drawn: drawn == 0),
 )
+override_edits = st.builds(
+    lambda asset_id, dimension, rank, name: OverrideEdit(
+        asset_id,
+        dimension,
+        None
+        if rank is None
+        else GraphOverride(
+            min(rank, len(SCALES[dimension]) - 1),
+            OverrideRef(override_id=name, reason="r", approved_by="b", expires_at=datetime(2027, 1, 1, tzinfo=UTC)),
+        ),
+    ),
+    asset_id=st.sampled_from(IDS),
+    dimension=st.sampled_from(DIMENSIONS),
+    rank=st.none() | st.integers(0, 2),
+    name=st.sampled_from("xy"),
+)
+changes = st.lists(
+    st.tuples(st.lists(assets, max_size=4), st.lists(override_edits, max_size=3)), min_size=1, max_size=12
+)
 batches = st.lists(st.lists(assets, min_size=1, max_size=4), min_size=1, max_size=12)
 
 
-def naive(standard: Standard, register: Mapping[str, Asset]) -> dict[str, tuple[Any, ...]]:
+def naive(
+    standard: Standard, register: Mapping[str, Asset], overrides: Mapping[tuple[str, int], GraphOverride]
+) -> dict[str, tuple[Any, ...]]:
     """Body, levels with what the body may see of origin and rule, and obligations, by trying every neighbour again and
     again until nothing gets better."""
-    own: dict[str, list[tuple[int, str]]] = {}
+    own: dict[str, list[tuple[int, Any]]] = {}
     for asset_id, asset in register.items():
         derived = standard.derive(asset.kind, asset.zone, asset.facts)
         own[asset_id] = []
@@ -123,7 +146,10 @@ def naive(standard: Standard, register: Mapping[str, Asset]) -> dict[str, tuple[
             rank = scale.index(declared) if declared in scale else -1
             is_declared = rank > derived.ranks[index]
             best = max(rank, derived.ranks[index])
-            own[asset_id].append((best, "declared" if is_declared else derived.rules[index].id))
+            why: Any = "declared" if is_declared else derived.rules[index].id
+            if (override := overrides.get((asset_id, index))) is not None:
+                best, why = override.rank, override.ref
+            own[asset_id].append((best, why))
     found: dict[str, list[Any]] = {asset_id: [] for asset_id in register}
     for index in range(3):
         labels = {asset_id: (-own[asset_id][index][0], 0, asset_id, "", "") for asset_id in register}
@@ -139,7 +165,7 @@ def naive(standard: Standard, register: Mapping[str, Asset]) -> dict[str, tuple[
                     ways["both"] = ways["to_owner"] + ways["to_target"]
                     for source, sink in ways[flow]:
                         offer = (labels[source][0], labels[source][1] + 1, labels[source][2], source, relation.type)
-                        if offer < labels[sink]:
+                        if (sink, index) not in overrides and offer < labels[sink]:
                             labels[sink], better = offer, True
         for asset_id, (rank, _, origin, *_) in labels.items():
             way, at = [], asset_id
@@ -161,22 +187,28 @@ def naive(standard: Standard, register: Mapping[str, Asset]) -> dict[str, tuple[
     }  # fmt: skip
 
 
-@given(batches=batches)
+@given(batches=changes)
 def test_each_change_leaves_what_an_evaluation_from_scratch_finds(
-    standard: Standard, batches: Sequence[Sequence[Asset]]
+    standard: Standard, batches: Sequence[tuple[Sequence[Asset], Sequence[OverrideEdit]]]
 ) -> None:
     graph = NetworkGraph(standard)
     register: dict[str, Asset] = {}
+    overrides: dict[tuple[str, int], GraphOverride] = {}
     shown: dict[str, Verdict] = {}
     before: dict[str, tuple[Any, ...]] = {}
-    for batch in batches:
-        verdicts = {verdict.asset.asset_id: verdict for verdict in graph.apply(batch)}
+    for batch, edits in batches:
+        verdicts = {verdict.asset.asset_id: verdict for verdict in graph.apply(batch, edits)}
+        for asset_id, dimension, override in edits:
+            key = (asset_id, DIMENSIONS.index(dimension))
+            overrides.pop(key, None)
+            if override is not None:
+                overrides[key] = override
         for asset in batch:
             if asset.status is AssetStatus.RETIRED:
                 register.pop(asset.asset_id, None)
             else:
                 register[asset.asset_id] = asset
-        after = naive(standard, register)
+        after = naive(standard, register, overrides)
 
         assert {name for name, verdict in verdicts.items() if verdict.changed} == {
             name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
@@ -198,6 +230,9 @@ def _agrees(verdict: Verdict, found: tuple[Any, ...], register: Mapping[str, Ass
         explanation = verdict.explanations[dimension]
         assert getattr(verdict.levels, dimension) == explanation.level == level
         if origin == asset_id:
+            if isinstance(why, OverrideRef):
+                assert (explanation.origin, explanation.override) == ("override", why)
+                continue
             assert explanation.origin == ("declared" if why == "declared" else "derived")
             assert explanation.inherited_from is None
             continue
@@ -211,7 +246,8 @@ def _agrees(verdict: Verdict, found: tuple[Any, ...], register: Mapping[str, Ass
             assert source.asset_id == origin == source.path[-1]
             # the way last told may lead past what is retired by now: another way from the same origin is no change
             assert {register[step].body for step in source.path if step in register} == {body}
-            assert explanation.rule == (None if why == "declared" else why)
+            assert explanation.rule == (None if why == "declared" or isinstance(why, OverrideRef) else why)
+            assert explanation.override == (why if isinstance(why, OverrideRef) else None)
 
 
 @given(batches=batches, order=st.randoms(use_true_random=False))
