@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -22,11 +23,11 @@ FactFile = dict[str, dict[FactName, FactValue | None]]
 _FACT_FILE: Final = TypeAdapter(FactFile)
 
 
-def read_standard(folder: Path) -> Standard:
-    """Raises CliError that tells every mistake with file, line and column."""
+def read_standard(folder: Path, day: date) -> Standard:
+    """A standard as it holds on a day. Raises CliError that tells every mistake with file, line and column."""
     files = {file.relative_to(folder).as_posix(): _text(file) for file in sorted(folder.rglob("*.yaml"))}
     try:
-        return compile_standard(parse(files))
+        return compile_standard(parse(files), day)
     except StandardError as error:
         mistakes = "\n".join(f"{folder}/{mistake}" for mistake in error.mistakes)
         raise CliError("cli.what_if.mistakes", folder=folder, mistakes=mistakes) from error

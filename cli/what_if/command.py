@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -30,6 +31,9 @@ OfBody = Annotated[str | None, typer.Option("--body", help=say("cli.help.body"),
 Json = Annotated[Path | None, typer.Option("--json", help=say("cli.help.as_json"), dir_okay=False)]
 Csv = Annotated[Path | None, typer.Option("--csv", help=say("cli.help.as_csv"), dir_okay=False)]
 Html = Annotated[Path | None, typer.Option("--html", help=say("cli.help.as_html"), dir_okay=False)]
+Day = Annotated[
+    datetime | None, typer.Option("--on", help=say("cli.help.on_day"), formats=["%Y-%m-%d"], metavar="YYYY-MM-DD")
+]
 
 ACCOUNT: Final = "reader"
 
@@ -45,15 +49,16 @@ def what_if(
     json: Json = None,
     csv: Csv = None,
     html: Html = None,
+    on: Day = None,
     data: Data = DATA,
     client: Client = None,
 ) -> None:
     from cli.what_if.page import to_html
     from cli.what_if.report import table, to_csv, to_json
 
-    if candidate is None and facts is None:
+    if candidate is None and facts is None and on is None:
         raise CliError("cli.what_if.nothing_given", code=MISUSED)
-    report = _report(candidate, facts, body, data, client)
+    report = _report(candidate, facts, on, body, data, client)
     Console().print(table(report))
     # a spreadsheet takes a file for UTF-8 only by its byte order mark
     for file, render, encoding in ((json, to_json, "utf-8"), (csv, to_csv, "utf-8-sig"), (html, to_html, "utf-8")):
@@ -61,14 +66,18 @@ def what_if(
             _write(file, render(report), encoding)
 
 
-def _report(candidate: Path | None, facts: Path | None, body: str | None, data: Path, client: str | None) -> Report:
+def _report(
+    candidate: Path | None, facts: Path | None, on: datetime | None, body: str | None, data: Path, client: str | None
+) -> Report:
     """Reads what was proposed first: a mistake in it is told before the register is read."""
     from cli.what_if.candidate import BASE, check_facts, read_facts, read_standard
     from cli.what_if.report import Report
+    from libs.standards import day_of
     from libs.standards.what_if import compare
 
-    now = read_standard(BASE)
-    proposed = now if candidate is None else read_standard(candidate)
+    today = day_of(datetime.now(UTC))
+    now = read_standard(BASE, today)
+    proposed = read_standard(candidate or BASE, on.date() if on else today)
     changes = {} if facts is None else read_facts(facts)
     running = load(data)
     assets = _assets(running, body, client)

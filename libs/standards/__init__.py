@@ -4,7 +4,7 @@
 from libs.standards.conditions import ConditionError
 from libs.standards.document import StandardDocument
 from libs.standards.graph import NetworkGraph
-from libs.standards.in_force import StandardsInForce
+from libs.standards.in_force import StandardsInForce, day_of
 from libs.standards.loading import Mistake, StandardError, parse
 from libs.standards.standard import FactProblem, Standard, compile_standard
 from libs.standards.verdict import Verdict
@@ -20,5 +20,6 @@ __all__ = [
     "StandardsInForce",
     "Verdict",
     "compile_standard",
+    "day_of",
     "parse",
 ]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -39,7 +40,20 @@ class Fact(Entry):
     values: tuple[str, ...] | None = None
 
 
-class Rule(Entry):
+class Dated(Entry):
+    """An entry that may hold for a time only: from the first day named, and until the day before the second (days of Japan)."""
+
+    effective_from: date | None = None
+    effective_until: date | None = None
+
+    def holds_on(self, day: date | None) -> bool:
+        """Whether it holds on a day; of no day in particular, it does."""
+        if day is None:
+            return True
+        return (self.effective_from or day) <= day and (self.effective_until is None or day < self.effective_until)
+
+
+class Rule(Dated):
     """An asset for which `when` holds has at least `level`; of the rules that hold the highest binds, the first of equals."""
 
     id: Id
@@ -69,7 +83,7 @@ class Inheritance(Entry):
     text: Text
 
 
-class Obligation(Entry):
+class Obligation(Dated):
     """A duty that binds for every asset for which `when` holds."""
 
     id: Id
@@ -83,7 +97,7 @@ class Obligation(Entry):
     basis: Basis
 
     def duty(self) -> Duty:
-        return Duty(**self.model_dump(exclude={"when"}))
+        return Duty(**self.model_dump(exclude={"when", *Dated.model_fields}))
 
     def duty_ref(self) -> DutyRef:
         return DutyRef(id=self.id, part=self.part, audience=self.audience, title=self.title)

@@ -84,6 +84,10 @@ class NetworkGraph:
         self._levels: dict[Ranks, Levels] = {}
         self._own_explanations: dict[tuple[int, int, int, str], Explanation] = {}
 
+    def assets(self) -> list[Asset]:
+        """The assets that are not retired."""
+        return [node.asset for node in self._nodes.values()]
+
     def __len__(self) -> int:
         """The number of assets that are not retired."""
         return len(self._nodes)

@@ -185,6 +185,12 @@ def _disagreements(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
                     condition.holds(trial)
             except ConditionError as error:
                 yield (section, at, "when"), str(error)
+            begins, ceases = entry.effective_from, entry.effective_until
+            if begins is not None and ceases is not None and begins >= ceases:
+                yield (
+                    (section, at, "effective_until"),
+                    f"not after {begins}: give a later day, or take one of the days away",
+                )
             if (entry.basis.source == _OURS) != (entry.basis.grade is None):
                 yield (section, at, "basis"), f"give a grade, or say `source: {_OURS}` and give none"
 
@@ -237,8 +243,10 @@ def _incomplete(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
             yield ("scales",), f"{dimension.value} has no scale: add its levels"
             continue
         lowest = standard.scales[dimension][0].code
-        for_all = [rule.level for rule in standard.rules if rule.dimension is dimension and rule.when == "true"]
-        if for_all != [lowest]:
+        for_all = [rule for rule in standard.rules if rule.dimension is dimension and rule.when == "true"]
+        if dated := [rule.id for rule in for_all if rule.effective_from or rule.effective_until]:
+            yield ("rules",), f"{dated[0]} gives every asset its lowest level: take its dates away"
+        if [rule.level for rule in for_all] != [lowest]:
             yield (
                 ("rules",),
                 f'{dimension.value} needs one rule `when: "true"`, at level {lowest}; it has {len(for_all)}',

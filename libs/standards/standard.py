@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from datetime import date
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
@@ -45,24 +46,40 @@ class Flows(NamedTuple):
 
 
 class Standard:
-    """Raises ConditionError for a document whose conditions do not compile; `libs.standards.parse` gives none such."""
+    """A document as it holds on a day; of no day in particular, with every entry whatever its dates.
 
-    def __init__(self, document: StandardDocument) -> None:
+    Raises ConditionError for a document whose conditions do not compile; `libs.standards.parse` gives none such.
+    """
+
+    def __init__(self, document: StandardDocument, day: date | None = None) -> None:
         self.document = document
+        self.day = day
         self.digest = hashlib.sha256(document.model_dump_json().encode()).hexdigest()
         self.version = f"{document.name}/{document.version}"
         self.flows = tuple(_flows(document, dimension) for dimension in DIMENSIONS)
         self._codes = tuple(tuple(level.code for level in document.scales[dimension]) for dimension in DIMENSIONS)
         fact_names = frozenset(document.facts) | ASSET_NAMES
         self._empty = {name: EMPTY[fact.type] for name, fact in document.facts.items()}
-        self._rules = [(rule, compile_condition(rule.when, fact_names)) for rule in document.rules]
-        obligations = _compiled_obligations(document, fact_names | self._level_names)
+        self._rules = [
+            (rule, compile_condition(rule.when, fact_names)) for rule in document.rules if rule.holds_on(day)
+        ]
+        obligations = _compiled_obligations(document, day, fact_names | self._level_names)
         self._alike = _alike(obligations, frozenset(self._level_constants))
         self._rule_facts = self._facts_read(condition for _, condition in self._rules)
         self._duty_facts = self._facts_read(condition for _, condition in obligations)
         self._by_id = {obligation.id: obligation for obligation in document.obligations}
         self._derived: dict[tuple[Any, ...], Derived] = {}
         self._in_force: dict[tuple[Any, ...], tuple[str, ...]] = {}
+
+    def on(self, day: date) -> Standard:
+        """The same standard on another day."""
+        return Standard(self.document, day)
+
+    def next_change(self) -> date | None:
+        """The first day after this one on which an entry begins or ceases to hold."""
+        entries = (*self.document.rules, *self.document.obligations)
+        days = {day for entry in entries for day in (entry.effective_from, entry.effective_until) if day is not None}
+        return min((day for day in days if self.day is None or day > self.day), default=None)
 
     def rank(self, dimension: Dimension, code: str) -> int:
         """Raises ValueError for a level that is not on the scale."""
@@ -88,7 +105,7 @@ class Standard:
         return known
 
     def obligations(self, ranks: Ranks, kind: str, zone: str | None, facts: Facts) -> tuple[str, ...]:
-        """Ids of the obligations in force for these effective levels, sorted."""
+        """Ids of the obligations in force on the day for these effective levels, sorted."""
         key = (kind, zone, ranks, *self._values(self._duty_facts, facts))
         if (known := self._in_force.get(key)) is None:
             known = _remember(self._in_force, key, self._oblige(key))
@@ -189,13 +206,15 @@ def _alike(obligations: Iterable[tuple[Obligation, Condition]], constants: froze
     return [_Alike(names, group) for names, group in by_names.items()]
 
 
-def compile_standard(document: StandardDocument) -> Standard:
+def compile_standard(document: StandardDocument, day: date | None = None) -> Standard:
     """Raises ConditionError where a condition does not compile."""
-    return Standard(document)
+    return Standard(document, day)
 
 
-def _compiled_obligations(document: StandardDocument, names: frozenset[str]) -> list[tuple[Obligation, Condition]]:
-    return [(duty, compile_condition(duty.when, names)) for duty in document.obligations]
+def _compiled_obligations(
+    document: StandardDocument, day: date | None, names: frozenset[str]
+) -> list[tuple[Obligation, Condition]]:
+    return [(duty, compile_condition(duty.when, names)) for duty in document.obligations if duty.holds_on(day)]
 
 
 def _flows(document: StandardDocument, dimension: Dimension) -> Flows:

@@ -83,7 +83,8 @@ class Classifier:
         clock: Clock,
         withdrawn: Mapping[str, DutyRef] | None = None,
     ) -> None:
-        self._standards = standards
+        self._standards = standards.on(clock())
+        self._turn = self._standards.next_change()
         self._municipality = municipality
         self._clock = clock
         self._withdrawn = withdrawn or {}
@@ -105,6 +106,7 @@ class Classifier:
 
     def take(self, events: Iterable[AssetChanged]) -> list[Message]:
         """Evaluate a batch once and return the events of what it changed. Revisions seen before are passed over."""
+        told = self.due()
         changes: dict[str, _Changes] = {}
         for event in events:
             asset, revision = event.data.after, event.revision or 0
@@ -117,7 +119,27 @@ class Classifier:
             if self._network(asset.network).is_news(asset.asset_id, revision):
                 change.latest[asset.asset_id] = asset
         time = to_json(self._clock())
-        return [message for network, change in changes.items() for message in self._evaluate(network, change, time)]
+        return told + [
+            message for network, change in changes.items() for message in self._evaluate(network, change, time)
+        ]
+
+    def due(self) -> list[Message]:
+        """The events of what time alone has changed: entries of a standard that begin to hold today, or cease to."""
+        now = self._clock()
+        if self._turn is None or now < self._turn:
+            return []
+        self._standards = self._standards.on(now)
+        self._turn = self._standards.next_change()
+        before, self._networks = self._networks, {}
+        return [message for network, was in before.items() for message in self._anew(network, was, to_json(now))]
+
+    def _anew(self, network: str, was: _Network, time: bytes) -> Iterator[Message]:
+        """Evaluate a network by the standard that holds there now."""
+        here = self._network(network)
+        here.newest = was.newest
+        for verdict in here.graph.apply(was.graph.assets()):
+            key = make_key(network, verdict.asset.body, verdict.asset.asset_id)
+            yield from self._compared(here.scribe, key, verdict, None, time)
 
     def _evaluate(self, network: str, changes: _Changes, time: bytes) -> Iterator[Message]:
         some_cause = next(iter(changes.causes.values()))
@@ -125,15 +147,15 @@ class Classifier:
         for verdict in here.graph.apply(list(changes.latest.values())):
             asset = verdict.asset
             key = make_key(network, asset.body, asset.asset_id)
-            yield from self._compared(here.scribe, key, verdict, changes.causes.get(key, some_cause), time)
+            yield from self._compared(here.scribe, key, verdict, changes.causes.get(key, some_cause).traceparent, time)
         for key, event in changes.causes.items():
             if event.data.after.status is AssetStatus.RETIRED:
                 # also where the asset has gone on under another body's key, by this batch or before it
                 gone = Verdict(event.data.after, None, {}, (), changed=True)
-                yield from self._compared(here.scribe, key, gone, event, time)
+                yield from self._compared(here.scribe, key, gone, event.traceparent, time)
 
     def _compared(
-        self, scribe: Scribe, key: bytes, verdict: Verdict, cause: AssetChanged, time: bytes
+        self, scribe: Scribe, key: bytes, verdict: Verdict, traceparent: str | None, time: bytes
     ) -> list[Message]:
         """The events of a verdict that differs from what was published last; none where it says the same."""
         last = self._published.get(key) or Published()
@@ -145,7 +167,7 @@ class Classifier:
             return []
         now = Published(last.revision + 1, verdict.levels, reasons, verdict.obligations)
         self._published[key] = now
-        event = _Event(verdict, last, now, self._seen.get(key, 0), cause.traceparent, time)
+        event = _Event(verdict, last, now, self._seen.get(key, 0), traceparent, time)
         messages = [scribe.levels(key, event)] if levels_differ else []
         return [*messages, scribe.obligations(key, event)] if duties_differ else messages
 

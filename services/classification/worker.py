@@ -77,7 +77,8 @@ class AssetHandler:
         return _outputs(self._classifier, events)
 
     def due(self) -> Sequence[Output]:
-        return []
+        """What time alone has changed."""
+        return [Output(*message) for message in self._classifier.due()]
 
     def handle(self, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters) -> Sequence[Output]:
         """Evaluate a batch; what cannot be read goes to the dead letters."""

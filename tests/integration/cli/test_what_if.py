@@ -73,6 +73,7 @@ def register(instance: Instance) -> None:
     asyncio.run(_produce(instance, [asset("fire", "取り消された台帳", **SECRET)], commit=False))
     events = [
         asset("mayor", "住民記録", **SECRET),
+        asset("mayor", "入力委託の台帳", outsourced=True),
         asset("fire", "隊員名簿", **SECRET),
         asset("fire", "広報", 1, **SECRET),
         asset("fire", "広報", 2, published=True),
@@ -109,11 +110,11 @@ class TestWhatIf:
         ]
         shown = daicho("what-if", str(candidate), *options)
         assert shown.exit_code == 0, shown.output
-        assert "情報資産4件" in shown.stdout
+        assert "情報資産5件" in shown.stdout
         assert "何も公表していません" in shown.stdout
 
         document = json.loads(files[0].read_text(encoding="utf-8"))
-        assert {one["body"]: one["assets"] for one in document["bodies"]} == {"fire": 2, "mayor": 1, "waterworks": 1}
+        assert {one["body"]: one["assets"] for one in document["bodies"]} == {"fire": 2, "mayor": 2, "waterworks": 1}
         names = {one["name"] for one in document["differences"]}
         assert {"住民記録", "隊員名簿", "料金台帳"} <= names
         assert files[1].read_bytes().startswith(b"\xef\xbb\xbf")
@@ -136,6 +137,15 @@ class TestWhatIf:
         assert "隊員名簿" in told
         for hidden in ("住民記録", "料金台帳", "mayor/", "waterworks"):
             assert hidden not in told
+
+    def test_a_day_to_come_shows_what_begins_to_hold_on_it(self, daicho: Callable[..., Result], tmp_path: Path) -> None:
+        file = tmp_path / "out.json"
+        shown = daicho("what-if", "--on", "2027-07-01", "--json", str(file))
+        assert shown.exit_code == 0, shown.output
+        differences = json.loads(file.read_text(encoding="utf-8"))["differences"]
+        assert [(one["name"], one["imposed"], one["lifted"]) for one in differences] == [
+            ("入力委託の台帳", ["X-29"], [])
+        ]
 
     def test_candidate_facts_alone(self, daicho: Callable[..., Result], tmp_path: Path) -> None:
         facts = tmp_path / "facts.yaml"

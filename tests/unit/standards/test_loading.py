@@ -94,6 +94,25 @@ def test_obligations_of_several_files_are_put_together_in_the_order_of_names() -
             id="duplicate key in a list",
         ),
         pytest.param(
+            replaced(
+                "obligations/technical.yaml",
+                "  part",
+                "  effective_from: 2027-07-01\n  effective_until: 2027-07-01\n  part",
+            ),
+            "obligations/technical.yaml:4:20: not after 2027-07-01: give a later day, or take one of the days away",
+            id="days in the wrong order",
+        ),
+        pytest.param(
+            replaced("rules.yaml", "when:", "effective_from: 2027-07-01, when:"),
+            "rules.yaml:1:1: R-01 gives every asset its lowest level: take its dates away",
+            id="the lowest level is always there",
+        ),
+        pytest.param(
+            replaced("obligations/technical.yaml", "  part", "  effective_from: 令和9年7月1日\n  part"),
+            "obligations/technical.yaml:3:19: Input should be a valid date",
+            id="no ISO date",
+        ),
+        pytest.param(
             replaced("standard.yaml", "2026.1", "spring"),
             "standard.yaml:2:10: String should match pattern '^\\d{4}\\.\\d+$'",
             id="version",
