@@ -31,18 +31,18 @@ class _Declared(Contract):
 class Network(_Declared):
     """所管ネットワーク: `separation` None is the mayor's own (基本方針 §9).
 
-    `overlay` names the folder of the changes to the base standard that hold here; only a separated network may have one.
+    `standard` names the folder, beside the base standard's, of the one that holds here in its place; only a separated network has one.
     """
 
     id: Slug
     in_charge: Slug
     separation: Literal["logical", "physical"] | None = None
-    overlay: Slug | None = None
+    standard: Slug | None = None
 
     @model_validator(mode="after")
-    def _overlay_is_of_a_separated_network(self) -> Network:
-        if self.overlay is not None and self.separation is None:
-            raise ValueError(f"{self.id} is not separated, so it follows the base standard: take its overlay away")
+    def _own_standard_on_a_separated_network_only(self) -> Network:
+        if self.standard is not None and self.separation is None:
+            raise ValueError(f"{self.id} is not separated, so the base standard holds there: take `standard` away")
         return self
 
 

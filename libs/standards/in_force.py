@@ -23,11 +23,17 @@ def day_of(now: datetime) -> date:
 class StandardsInForce:
     """The standards of an instance; `own` has, by network, those that stand there in the base's place.
 
-    All have the scales of the base: an overlay does not change them, so levels of all networks compare.
+    All have the scales of the base, so that levels of all networks compare; raises ValueError for another.
     """
 
     base: Standard
     own: Mapping[str, Standard] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        scales = self.base.published().scales
+        for network, standard in self.own.items():
+            if standard.published().scales != scales:
+                raise ValueError(f"{standard.version}, of {network}, has other scales than the base: give it the same")
 
     def of(self, network: str) -> Standard:
         return self.own.get(network, self.base)

@@ -19,7 +19,7 @@ BASE: Final = Path(__file__).resolve().parents[2] / "standards" / "base"
 
 
 class Settings(BaseSettings):
-    """`profile` and `standard` are paths: of the instance's profile, and of the folder of the standard in force.
+    """`profile` and `standard` are paths: of the instance's profile, and of the folder of the base standard.
 
     `member` names this process among several of the service; two at a time must not share it.
     """
@@ -39,15 +39,25 @@ class Settings(BaseSettings):
         """Raises OSError, or pydantic's ValidationError naming the entry."""
         return Profile.model_validate(yaml.safe_load(self.profile.read_text(encoding="utf-8")))
 
-    def read_standards(self, _profile: Profile) -> StandardsInForce:
-        return StandardsInForce(self.read_standard())
+    def read_standards(self, profile: Profile) -> StandardsInForce:
+        """The base, and what separated networks have in its place. Raises as `read_standard`, and ValueError where scales differ."""
+        own = {
+            network.id: _read(self.standard.parent / network.standard)
+            for network in profile.networks
+            if network.standard is not None
+        }
+        return StandardsInForce(self.read_standard(), own)
 
     def read_standard(self) -> Standard:
-        """Raises OSError, or StandardError naming file, line and column."""
-        files = sorted(self.standard.rglob("*.yaml"))
-        return compile_standard(
-            parse({file.relative_to(self.standard).as_posix(): file.read_text(encoding="utf-8") for file in files})
-        )
+        """The base. Raises OSError, or StandardError naming file, line and column."""
+        return _read(self.standard)
+
+
+def _read(folder: Path) -> Standard:
+    files = sorted(folder.rglob("*.yaml"))
+    return compile_standard(
+        parse({file.relative_to(folder).as_posix(): file.read_text(encoding="utf-8") for file in files})
+    )
 
 
 class MigrationSettings(BaseSettings):

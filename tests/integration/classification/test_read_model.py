@@ -24,7 +24,7 @@ from libs.devstack import Stack
 from libs.observability import Metrics
 from libs.persistence import Pool, PostgresSettings, Sessions, create_pool, owner_of, provision, upgrade
 from libs.security import OidcSettings, TokenVerifier
-from libs.standards import Standard, StandardsInForce
+from libs.standards import Standard, StandardsInForce, day_of
 from services.classification import store
 from services.classification.api import create_app
 from services.classification.domain import Classifier
@@ -43,7 +43,7 @@ Get = Callable[..., Any]
 
 @pytest.fixture(scope="module")
 def standard() -> Standard:
-    return Settings.model_construct(standard=BASE).read_standard()
+    return Settings.model_construct(standard=BASE).read_standard().on(day_of(NOW))
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from libs.contracts import (
     make_key,
 )
 from libs.contracts.topics import CLASSIFICATIONS
-from libs.standards import NetworkGraph, Standard, StandardsInForce, Verdict
+from libs.standards import NetworkGraph, Standard, StandardsInForce, Verdict, day_of
 from services.classification.domain import Classifier, Message
 from services.classification.settings import BASE, Settings
 
@@ -150,7 +150,7 @@ class Last(NamedTuple):
 
 @pytest.fixture(scope="module")
 def standard() -> Standard:
-    return Settings.model_construct(standard=BASE).read_standard()
+    return Settings.model_construct(standard=BASE).read_standard().on(day_of(NOW))
 
 
 def new_classifier(standard: Standard) -> Classifier:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ Changed = Callable[..., AssetChanged]
 
 @pytest.fixture(scope="session")
 def standard() -> Standard:
-    return Settings.model_construct(standard=BASE).read_standard()
+    return Settings.model_construct(standard=BASE).read_standard().on(date(2026, 4, 1))
 
 
 @pytest.fixture

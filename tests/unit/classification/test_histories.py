@@ -210,7 +210,7 @@ def test_a_standard_that_withdraws_a_duty_lifts_it_and_nothing_else(
 ) -> None:
     document = standard.document
     rest = tuple(duty for duty in document.obligations if duty.id != WITHDRAWN)
-    later = compile_standard(document.model_copy(update={"version": "2099.1", "obligations": rest}))
+    later = compile_standard(document.model_copy(update={"version": "2099.1", "obligations": rest}), standard.day)
     known = {WITHDRAWN: standard.duty_ref(WITHDRAWN)} if text_is_known else {}
     messages = new_life(standard, ()).take(events)
 

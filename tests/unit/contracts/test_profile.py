@@ -43,7 +43,7 @@ def test_real_local_government_codes_pass(document: dict[str, Any], code: str) -
         ({"networks": [{"id": "mayor", "in_charge": "nobody"}]}, "nobody|not declared"),
         ({"bodies": [{"id": "mayor", "name": {"ja": "市", "en": "c"}, "network": "moon"}]}, "moon"),
         ({"colour": "red"}, "colour"),
-        ({"networks": [{"id": "mayor", "in_charge": "mayor", "overlay": "mayor"}]}, "mayor is not separated"),
+        ({"networks": [{"id": "mayor", "in_charge": "mayor", "standard": "mayor"}]}, "mayor is not separated"),
     ],
 )
 def test_a_mistake_is_named(document: dict[str, Any], change: dict[str, Any], named: str) -> None:
