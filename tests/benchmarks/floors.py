@@ -42,14 +42,16 @@ async def fill(client: Mapping[str, Any], topic: str, messages: Sequence[Message
 
 
 async def read_all(client: Mapping[str, Any], topic: str) -> list[Message]:
-    """What partition 0 holds now, of what is committed."""
+    """What partition 0 holds now, of what is committed.
+
+    A commit is answered before its markers are written: until then a reader of what is committed takes the topic for shorter.
+    """
     place = TopicPartition(topic, 0)
     messages: list[Message] = []
-    async with AIOKafkaConsumer(
-        **client, enable_auto_commit=False, isolation_level="read_committed", auto_offset_reset="earliest"
-    ) as consumer:
+    reading = {"enable_auto_commit": False, "isolation_level": "read_committed", "auto_offset_reset": "earliest"}
+    async with AIOKafkaConsumer(**client) as meter, AIOKafkaConsumer(**client, **reading) as consumer:
         consumer.assign([place])
-        end = (await consumer.end_offsets([place]))[place]
+        end = (await meter.end_offsets([place]))[place]
         while await consumer.position(place) < end:
             records = (await consumer.getmany(place, timeout_ms=50)).get(place, [])
             messages += [Message(record.key, record.value, record.headers) for record in records]
