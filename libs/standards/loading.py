@@ -6,18 +6,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from libs.contracts import AssetKind, Dimension, RelationType, Zone
 from libs.standards.conditions import ASSET_NAMES, EMPTY, Condition, ConditionError, compile_condition
 from libs.standards.document import Fact, StandardDocument
 
+HEAD: Final = "standard.yaml"
 OBLIGATIONS: Final = "obligations/"
 _SECTIONS: Final = ("scales", "facts", "rules", "inheritance")
 _OURS: Final = "project default"
+M = TypeVar("M", bound=BaseModel)
 
 Place = tuple[str | int, ...]
 """Where an entry stands in the whole document, such as `("rules", 3, "when")`."""
@@ -49,67 +51,62 @@ def parse(files: Mapping[str, str]) -> StandardDocument:
 
     Raises StandardError with every mistake found.
     """
-    source = _Source()
-    document = source.read(files)
-    if source.mistakes:
-        raise StandardError(source.mistakes)
-    try:
-        standard = StandardDocument.model_validate(document)
-    except ValidationError as error:
-        raise StandardError(
-            [
-                source.mistake(_known(one["loc"]), one["msg"])
-                for one in error.errors(include_url=False, include_input=False)
-            ]
-        ) from error
-    if mistakes := [source.mistake(place, sentence) for place, sentence in _disagreements(standard)]:
+    source = Source(HEAD)
+    standard = source.validated(StandardDocument, _read(source, files))
+    if mistakes := [source.mistake(place, sentence) for place, sentence in disagreements(standard)]:
         raise StandardError(mistakes)
     return standard
 
 
-class _Source:
-    """The files put together, with the place of every entry."""
+class Source:
+    """The YAML files that a document is put together from, with the place of every entry; `head` is the file of the whole."""
 
-    def __init__(self) -> None:
+    def __init__(self, head: str) -> None:
         self.mistakes: list[Mistake] = []
+        self._head = head
         self._marks: dict[Place, tuple[str, yaml.Mark]] = {}
-
-    def read(self, files: Mapping[str, str]) -> dict[str, Any]:
-        document: dict[str, Any] = {}
-        for file in sorted(files):
-            if not _belongs(file):
-                self.mistakes.append(Mistake(file, 1, 1, "not a file of a standard: remove it, or mend its name"))
-        for name in ("standard", *_SECTIONS):
-            if (file := f"{name}.yaml") not in files:
-                self.mistakes.append(Mistake(file, 1, 1, "this file is missing: a standard has one"))
-                continue
-            where: Place = () if name == "standard" else (name,)
-            content = self._load(file, files[file], where)
-            if name != "standard":
-                document[name] = content
-            elif isinstance(content, dict):
-                document |= content
-        obligations: list[Any] = []
-        document["obligations"] = obligations
-        for file in sorted(file for file in files if file.startswith(OBLIGATIONS)):
-            entries = self._load(file, files[file], ("obligations",), len(obligations))
-            if isinstance(entries, list):
-                obligations += entries
-            else:
-                self.mistakes.append(Mistake(file, 1, 1, "not a list of obligations: begin each with `- id:`"))
-        return document
 
     def mistake(self, place: Place, sentence: str) -> Mistake:
         """The mistake at a place, or at the nearest one around it that the files have."""
         known = place
         while known and known not in self._marks:
             known = known[:-1]
-        file, mark = self._marks.get(known, ("standard.yaml", None))
+        file, mark = self._marks.get(known, (self._head, None))
         named = ".".join(map(str, place[len(known) :]))
         text = f"{named}: {sentence}" if named else sentence
         return Mistake(file, mark.line + 1 if mark else 1, mark.column + 1 if mark else 1, text)
 
-    def _load(self, file: str, content: str, where: Place, first: int = 0) -> Any:
+    def invalid(self, error: ValidationError, within: Place = ()) -> list[Mistake]:
+        """What pydantic found wrong with the entry at `within`."""
+        found = error.errors(include_url=False, include_input=False)
+        return [self.mistake((*within, *_known(one["loc"])), one["msg"]) for one in found]
+
+    def validated(self, model: type[M], document: dict[str, Any]) -> M:
+        """The document as its model has it. Raises StandardError with what was noted while reading, else with what does not fit."""
+        if self.mistakes:
+            raise StandardError(self.mistakes)
+        try:
+            return model.model_validate(document)
+        except ValidationError as error:
+            raise StandardError(self.invalid(error)) from error
+
+    def note(self, file: str, sentence: str) -> None:
+        """A mistake of a file as a whole."""
+        self.mistakes.append(Mistake(file, 1, 1, sentence))
+
+    def read_list(self, section: str, files: Mapping[str, str], advice: str) -> list[Any]:
+        """The entries of several files as one list, in the order of the files' names."""
+        entries: list[Any] = []
+        for file in sorted(files):
+            content = self.read(file, files[file], (section,), len(entries))
+            if isinstance(content, list):
+                entries += content
+            else:
+                self.note(file, advice)
+        return entries
+
+    def read(self, file: str, content: str, where: Place, first: int = 0) -> Any:
+        """What a file says, which stands at `where` of the whole; None, with the mistake noted, where it is not YAML."""
         try:
             node = _composed(content)
             return None if node is None else self._value(file, node, where, first)
@@ -118,9 +115,9 @@ class _Source:
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
             self.mistakes.append(Mistake(file, line, column, f"not YAML: {error.problem}"))
         except yaml.YAMLError as error:
-            self.mistakes.append(Mistake(file, 1, 1, f"not YAML: {' '.join(str(error).split())}"))
+            self.note(file, f"not YAML: {' '.join(str(error).split())}")
         except RecursionError:
-            self.mistakes.append(Mistake(file, 1, 1, "nested too deeply: a standard has no more than a few levels"))
+            self.note(file, "nested too deeply: a standard has no more than a few levels")
         return None
 
     def _value(self, file: str, node: yaml.Node, place: Place, first: int = 0) -> Any:
@@ -156,16 +153,29 @@ def _composed(content: str) -> yaml.Node | None:
     return node
 
 
-def _belongs(file: str) -> bool:
-    return file.startswith(OBLIGATIONS) or file in {f"{name}.yaml" for name in ("standard", *_SECTIONS)}
+def _read(source: Source, files: Mapping[str, str]) -> dict[str, Any]:
+    obligations = {file: content for file, content in files.items() if file.startswith(OBLIGATIONS)}
+    sections = {f"{name}.yaml": name for name in _SECTIONS}
+    for file in sorted(files.keys() - obligations.keys() - sections.keys() - {HEAD}):
+        source.note(file, "not a file of a standard: remove it, or mend its name")
+    document: dict[str, Any] = {}
+    for file in (HEAD, *sections):
+        if file not in files:
+            source.note(file, "this file is missing: a standard has one")
+        elif file != HEAD:
+            document[sections[file]] = source.read(file, files[file], (sections[file],))
+        elif isinstance(head := source.read(file, files[file], ()), dict):
+            document |= head
+    advice = "not a list of obligations: begin each with `- id:`"
+    return document | {"obligations": source.read_list("obligations", obligations, advice)}
 
 
 def _known(location: tuple[str | int, ...]) -> Place:
-    """Pydantic's location of an error, without what it adds for keys of mappings."""
-    return tuple(part for part in location if part != "[key]")
+    """Pydantic's location of an error, without what it adds in brackets for keys of mappings and kinds of entries."""
+    return tuple(part for part in location if not str(part).startswith("["))
 
 
-def _disagreements(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
+def disagreements(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
     """What each entry alone cannot tell: ids, levels, names and texts that must agree with other entries."""
     yield from _repeated(standard)
     yield from _incomplete(standard)
@@ -174,7 +184,7 @@ def _disagreements(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
         if rule.level not in codes.get(rule.dimension, ()):
             yield ("rules", at, "level"), f"{rule.level} is not a level of {rule.dimension.value}: see scales.yaml"
     fact_names = frozenset(standard.facts) | ASSET_NAMES
-    constants = {f"{dimension[0].upper()}{code}" for dimension, levels in codes.items() for code in levels}
+    constants = level_constants(standard)
     trials = [trial | dict.fromkeys((*constants, *Dimension), 0) for trial in _trial_assets(standard)]
     for section, names in (("rules", fact_names), ("obligations", fact_names | constants | frozenset(Dimension))):
         for at, entry in enumerate(getattr(standard, section)):
@@ -193,6 +203,13 @@ def _disagreements(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
                 )
             if (entry.basis.source == _OURS) != (entry.basis.grade is None):
                 yield (section, at, "basis"), f"give a grade, or say `source: {_OURS}` and give none"
+
+
+def level_constants(standard: StandardDocument) -> frozenset[str]:
+    """The names that conditions have for levels: `C3B` and so on."""
+    return frozenset(
+        f"{dimension[0].upper()}{level.code}" for dimension, levels in standard.scales.items() for level in levels
+    )
 
 
 def _repeated(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
