@@ -4,6 +4,7 @@
 from libs.bus.admin import Change, TopicMismatchError, apply_topics
 from libs.bus.deadletters import CapExceeded, PartitionDeadLetters, letter_id
 from libs.bus.decoding import Rejected, check_key, decode
+from libs.bus.following import Follower
 from libs.bus.handlers import Apply, Connection, HandlerFactory, PartitionHandler, PartitionLog
 from libs.bus.outbox import OutboxRelay, enqueue, wake_relay
 from libs.bus.partition_task import PartitionTask
@@ -21,6 +22,7 @@ __all__ = [
     "Change",
     "Connection",
     "ConsumerRecord",
+    "Follower",
     "HandlerFactory",
     "KafkaSettings",
     "Limits",

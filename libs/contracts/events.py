@@ -19,6 +19,7 @@ from libs.contracts.words import (
     Facts,
     LevelCode,
     Levels,
+    OverrideState,
     Part,
     RelationType,
     ShortText,
@@ -213,7 +214,10 @@ class StandardPublished(CloudEvent[Standard]):
 
 
 class OverrideChange(Contract):
-    """An override as it stands at one revision. `decided_by` and `decided_at` are None while it is asked."""
+    """An override as it stands at one revision: who asked it, who approved or refused it, who withdrew it.
+
+    `decided_*` are None until it is approved or refused, `ended_*` until it is withdrawn or expires; nobody ends what expires.
+    """
 
     override_id: str
     asset_id: str
@@ -222,15 +226,19 @@ class OverrideChange(Contract):
     reason: ShortText
     asked_by: str
     asked_at: AwareDatetime
-    state: Literal["asked", "approved", "refused", "withdrawn", "expired"]
+    state: OverrideState
     decided_by: str | None = None
     decided_at: AwareDatetime | None = None
+    decision_note: ShortText | None = None
+    ended_by: str | None = None
+    ended_at: AwareDatetime | None = None
+    end_note: ShortText | None = None
     expires_at: AwareDatetime
     revision: int
 
 
 class OverrideChanged(CloudEvent[OverrideChange]):
-    """On `daicho.control.v1`, key `<body>/override/<asset id>/<dimension>`."""
+    """On `daicho.control.v1`, key `<body>/override/<asset id>/<dimension>/<override id>`; `subject` is the override id."""
 
     type: Literal["daicho.override.changed.v1"] = "daicho.override.changed.v1"
 

@@ -58,6 +58,16 @@ class AssetStatus(StrEnum):
     RETIRED = "retired"
 
 
+class OverrideState(StrEnum):
+    """Only `approved` binds; `refused`, `withdrawn` and `expired` are for good."""
+
+    ASKED = "asked"
+    APPROVED = "approved"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    EXPIRED = "expired"
+
+
 class Audience(StrEnum):
     """Who a duty binds (research/jp-standards.md §4)."""
 

@@ -3,17 +3,22 @@
 
 from libs.standards.conditions import ConditionError
 from libs.standards.document import StandardDocument
-from libs.standards.graph import NetworkGraph
+from libs.standards.graph import GraphOverride, NetworkGraph, OverrideEdit
 from libs.standards.in_force import StandardsInForce, day_of
 from libs.standards.loading import Mistake, StandardError, parse
+from libs.standards.overrides import OverridesInForce, Place
 from libs.standards.standard import FactProblem, Standard, compile_standard
 from libs.standards.verdict import Verdict
 
 __all__ = [
     "ConditionError",
     "FactProblem",
+    "GraphOverride",
     "Mistake",
     "NetworkGraph",
+    "OverrideEdit",
+    "OverridesInForce",
+    "Place",
     "Standard",
     "StandardDocument",
     "StandardError",

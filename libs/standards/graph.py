@@ -6,7 +6,8 @@ that is. An asset's own level (the higher of declared and derived) is a label of
 at one step more; the best offer binds. "Best" is the higher level, then the shorter way, then the smaller asset id, so the labels
 do not depend on the order of events. Every label but an own one is held up by exactly one neighbour (`via`) and the distance
 rises at every step, so a cycle cannot hold itself up: what hung on a lost label is withdrawn first, then derived again.
-An override replaces an own level, also below it; its asset takes no offers while it is in force.
+An override replaces an own level, also below it; its asset takes no offers while it is in force. It is of one body: an asset that
+moves to another leaves it behind.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class OverrideEdit(NamedTuple):
     """An override that is in force from now on; `override` None where none is any more."""
 
     asset_id: str
+    body: str
     dimension: Dimension
     override: GraphOverride | None
 
@@ -77,9 +79,9 @@ class NetworkGraph:
     """The evaluated assets of one network. Not safe for use by two threads."""
 
     def __init__(self, standard: Standard) -> None:
-        self._standard = standard
+        self.standard = standard
         self._nodes: dict[str, _Node] = {}
-        self._overrides: dict[tuple[str, int], GraphOverride] = {}
+        self._overrides: dict[tuple[str, str, int], GraphOverride] = {}
         self._referrers: dict[str, set[Edge]] = {}
         self._levels: dict[Ranks, Levels] = {}
         self._own_explanations: dict[tuple[int, int, int, str], Explanation] = {}
@@ -117,8 +119,8 @@ class NetworkGraph:
         return [verdict for verdict in verdicts if verdict.changed or verdict.asset.asset_id in latest]
 
     def _keep(self, overrides: Sequence[OverrideEdit]) -> None:
-        for asset_id, dimension, override in overrides:
-            key = (asset_id, DIMENSIONS.index(dimension))
+        for asset_id, body, dimension, override in overrides:
+            key = (asset_id, body, DIMENSIONS.index(dimension))
             if override is None:
                 self._overrides.pop(key, None)
             else:
@@ -168,13 +170,13 @@ class NetworkGraph:
             del self._referrers[target]
 
     def _own(self, asset: Asset) -> tuple[_Own, ...]:
-        derived = self._standard.derive(asset.kind, asset.zone, asset.facts)
+        derived = self.standard.derive(asset.kind, asset.zone, asset.facts)
         declared = (asset.declared.confidentiality, asset.declared.integrity, asset.declared.availability)
-        return tuple(self._own_in(index, asset.asset_id, declared[index], derived) for index in _INDEXES)
+        return tuple(self._own_in(index, asset, declared[index], derived) for index in _INDEXES)
 
-    def _own_in(self, index: int, asset_id: str, code: str | None, derived: Derived) -> _Own:
-        declared, rank = self._standard.declared_rank(index, code), derived.ranks[index]
-        override = self._overrides.get((asset_id, index)) if self._overrides else None
+    def _own_in(self, index: int, asset: Asset, code: str | None, derived: Derived) -> _Own:
+        declared, rank = self.standard.declared_rank(index, code), derived.ranks[index]
+        override = self._overrides.get((asset.asset_id, asset.body, index)) if self._overrides else None
         binding = max(declared, rank) if override is None else override.rank
         return _Own(declared, rank, derived.rules[index], binding, override)
 
@@ -273,7 +275,7 @@ class NetworkGraph:
 
     def _directions(self, index: int, kind: RelationType, owner: str, target: str) -> Iterator[tuple[str, str]]:
         """The ways in which a relation hands on levels, each as (from, to)."""
-        flows = self._standard.flows[index]
+        flows = self.standard.flows[index]
         if kind in flows.to_owner:
             yield target, owner
         if kind in flows.to_target:
@@ -281,7 +283,7 @@ class NetworkGraph:
 
     def _sources(self, index: int, asset_id: str) -> Iterator[tuple[str, RelationType]]:
         """Whose levels an asset takes, and by which relation."""
-        flows = self._standard.flows[index]
+        flows = self.standard.flows[index]
         for kind, target in self._nodes[asset_id].relations:
             if kind in flows.to_owner:
                 yield target, kind
@@ -291,7 +293,7 @@ class NetworkGraph:
 
     def _sinks(self, index: int, asset_id: str) -> Iterator[tuple[str, RelationType]]:
         """Which assets of the register take an asset's levels, and by which relation."""
-        flows = self._standard.flows[index]
+        flows = self.standard.flows[index]
         for kind, target in self._nodes[asset_id].relations:
             if kind in flows.to_target and target in self._nodes:
                 yield target, kind
@@ -307,7 +309,7 @@ class NetworkGraph:
         asset = node.asset
         labels = [self._label(index, node) for index in _INDEXES]
         ranks: Ranks = (-labels[0][0], -labels[1][0], -labels[2][0])
-        obligations = self._standard.obligations(ranks, asset.kind, asset.zone, asset.facts)
+        obligations = self.standard.obligations(ranks, asset.kind, asset.zone, asset.facts)
         node.reasons = (asset.body, *(self._reason(index, node) for index in _INDEXES), obligations)
         return Verdict(
             asset=asset,
@@ -320,7 +322,7 @@ class NetworkGraph:
     def _levels_of(self, ranks: Ranks) -> Levels:
         """Models are costly to make, and there are few combinations of levels."""
         if (known := self._levels.get(ranks)) is None:
-            codes = {name: self._standard.code(index, ranks[index]) for index, name in enumerate(DIMENSIONS)}
+            codes = {name: self.standard.code(index, ranks[index]) for index, name in enumerate(DIMENSIONS)}
             known = self._levels[ranks] = Levels(**codes)
         return known
 
@@ -352,21 +354,21 @@ class NetworkGraph:
 
     def _explain_override(self, index: int, own: _Own, override: GraphOverride) -> Explanation:
         return Explanation(
-            level=self._standard.code(index, own.rank),
+            level=self.standard.code(index, own.rank),
             origin="override",
             declared=self._declared_code(index, own),
-            derived=self._standard.code(index, own.derived),
+            derived=self.standard.code(index, own.derived),
             override=override.ref,
         )
 
     def _explain_own(self, index: int, own: _Own) -> Explanation:
         return Explanation(
-            level=self._standard.code(index, own.rank),
+            level=self.standard.code(index, own.rank),
             origin="declared" if own.is_declared else "derived",
             rule=None if own.is_declared else own.rule.id,
             text=None if own.is_declared else own.rule.text,
             declared=self._declared_code(index, own),
-            derived=self._standard.code(index, own.derived),
+            derived=self.standard.code(index, own.derived),
         )
 
     def _explain_inherited(self, index: int, node: _Node) -> Explanation:
@@ -376,7 +378,7 @@ class NetworkGraph:
         # the rule would say of what kind another body's asset is
         hidden = inherited.asset_id is None
         named = None if source.is_declared or hidden or source.override is not None else source.rule
-        level = self._standard.code(index, -rank)
+        level = self.standard.code(index, -rank)
         return Explanation(
             level=level,
             origin="inherited",
@@ -384,13 +386,13 @@ class NetworkGraph:
             text=named.text if named else None,
             inherited_from=inherited,
             declared=self._declared_code(index, own),
-            derived=self._standard.code(index, own.derived),
+            derived=self.standard.code(index, own.derived),
             inherited=level,
             override=None if hidden or source.override is None else source.override.ref,
         )
 
     def _declared_code(self, index: int, own: _Own) -> str | None:
-        return self._standard.code(index, own.declared) if own.declared >= 0 else None
+        return self.standard.code(index, own.declared) if own.declared >= 0 else None
 
     def _inherited(self, index: int, node: _Node) -> Inherited:
         """The way from the asset's neighbour to the origin; no further than the asset's own body may see."""

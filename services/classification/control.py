@@ -1,21 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Puts the standards in force on `daicho.control.v1`, for consumers that want the text of an obligation."""
+"""`daicho.control.v1`: the standards in force, put there for consumers that want the text of an obligation, and overrides, heard there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
+import structlog
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from libs.bus import KafkaSettings
+from libs.bus import ConsumerRecord, Follower, KafkaSettings, Rejected, decode
+from libs.bus.deadletters import is_of
 from libs.bus.partition_log import open_log
-from libs.contracts import DutyRef, StandardPublished, kafka_headers, make_key, source_urn
+from libs.contracts import DutyRef, OverrideChanged, StandardPublished, kafka_headers, make_key, source_urn
 from libs.contracts.topics import CONTROL
 from libs.standards import Standard, StandardsInForce
 from services.classification.domain import SERVICE, Clock
 
-_NO_BODY = "-"
-_KIND = "standard"
+PLACE: Final = TopicPartition(CONTROL.name, 0)
+_NO_BODY: Final = "-"
+_KIND: Final = "standard"
+
+_log = structlog.get_logger(__name__)
+
+
+class HeardOverrides:
+    """Overrides as they are heard of, in their order, by every handler of the process; the oldest first."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self.events: list[OverrideChanged] = []
+        self.follower = Follower(kafka, PLACE, f"{SERVICE}-overrides", self._hear)
+
+    def _hear(self, records: Sequence[ConsumerRecord]) -> None:
+        self.events += overrides_in(records)
+
+
+def overrides_in(records: Iterable[ConsumerRecord]) -> Iterator[OverrideChanged]:
+    """Those among the records of the topic. One that cannot be read is logged and passed over: only this service writes them."""
+    for record in records:
+        if is_of(record, OverrideChanged):
+            try:
+                yield decode(OverrideChanged, record)
+            except Rejected as error:
+                _log.error("an override cannot be read", offset=record.offset, reason=error.reason, field=error.field)
 
 
 async def publish_standards(
@@ -67,7 +94,7 @@ async def _published(kafka: KafkaSettings) -> list[StandardPublished]:
     kind = make_key(_NO_BODY, _KIND, "")
     found: list[StandardPublished] = []
     async with open_log(kafka, f"{SERVICE}-standards") as log:
-        async for records in log.read(TopicPartition(CONTROL.name, 0)):
+        async for records in log.read(PLACE):
             ours = (record.value for record in records if (record.key or b"").startswith(kind) and record.value)
             found += [StandardPublished.model_validate_json(value) for value in ours]
     return found

@@ -20,12 +20,24 @@ from libs.contracts import (
     Explanation,
     Levels,
     ObligationsChanged,
+    OverrideChange,
+    OverrideChanged,
+    OverrideRef,
     make_key,
     source_urn,
 )
 from libs.contracts.envelope import CONTENT_TYPE
 from libs.contracts.topics import CLASSIFICATIONS, OBLIGATIONS
-from libs.standards import NetworkGraph, Standard, StandardsInForce, Verdict
+from libs.standards import (
+    GraphOverride,
+    NetworkGraph,
+    OverrideEdit,
+    OverridesInForce,
+    Place,
+    Standard,
+    StandardsInForce,
+    Verdict,
+)
 
 SERVICE: Final = "classification"
 Clock: TypeAlias = Callable[[], datetime]
@@ -88,6 +100,7 @@ class Classifier:
         self._municipality = municipality
         self._clock = clock
         self._withdrawn = withdrawn or {}
+        self._overrides = OverridesInForce()
         self._networks: dict[str, _Network] = {}
         self._published: dict[bytes, Published] = {}
         self._seen: dict[bytes, int] = {}
@@ -103,6 +116,10 @@ class Classifier:
         last = self._published.setdefault(key, Published())
         last.revision = max(last.revision, event.revision or 0)
         last.in_force = event.data.in_force
+
+    def learn(self, event: OverrideChanged) -> None:
+        """Take note of an override; what it changes is `due`."""
+        self._overrides.learn(event.network or "", event.body or "", event.data)
 
     def take(self, events: Iterable[AssetChanged]) -> list[Message]:
         """Evaluate a batch once and return the events of what it changed. Revisions seen before are passed over."""
@@ -124,14 +141,29 @@ class Classifier:
         ]
 
     def due(self) -> list[Message]:
-        """The events of what time alone has changed: entries of a standard that begin to hold today, or cease to."""
+        """The events of what no asset's change has caused: overrides that begin or cease to hold, and entries of a standard that do."""
         now = self._clock()
-        if self._turn is None or now < self._turn:
-            return []
+        changed = self._overrides.changes(now)
+        if self._turn is not None and now >= self._turn:
+            return self._turned(now)
+        return [message for network in self._networks for message in self._overridden(network, changed, now)]
+
+    def _turned(self, now: datetime) -> list[Message]:
         self._standards = self._standards.on(now)
         self._turn = self._standards.next_change()
         before, self._networks = self._networks, {}
         return [message for network, was in before.items() for message in self._anew(network, was, to_json(now))]
+
+    def _overridden(
+        self, network: str, changed: Mapping[Place, OverrideChange | None], now: datetime
+    ) -> Iterator[Message]:
+        here = self._networks[network]
+        edits = _edits(
+            here.graph.standard, ((place, one) for place, one in changed.items() if place.network == network)
+        )
+        for verdict in here.graph.apply((), edits) if edits else ():
+            key = make_key(network, verdict.asset.body, verdict.asset.asset_id)
+            yield from self._compared(here.scribe, key, verdict, None, to_json(now))
 
     def _anew(self, network: str, was: _Network, time: bytes) -> Iterator[Message]:
         """Evaluate a network by the standard that holds there now."""
@@ -174,8 +206,9 @@ class Classifier:
     def _network(self, network: str) -> _Network:
         if network not in self._networks:
             standard = self._standards.of(network)
-            scribe = Scribe(standard, self._municipality, self._withdrawn)
-            self._networks[network] = _Network(NetworkGraph(standard), scribe)
+            graph = NetworkGraph(standard)
+            graph.apply((), _edits(standard, self._overrides.of(network).items()))
+            self._networks[network] = _Network(graph, Scribe(standard, self._municipality, self._withdrawn))
         return self._networks[network]
 
 
@@ -325,6 +358,30 @@ class Scribe:
         return b'"in_force":%b,"imposed":[%b],"lifted":[%b]' % (to_json(now), b",".join(imposed), b",".join(lifted))
 
 
+def _edits(standard: Standard, overrides: Iterable[tuple[Place, OverrideChange | None]]) -> list[OverrideEdit]:
+    return [
+        OverrideEdit(place.asset_id, place.body, place.dimension, _graph_override(standard, one))
+        for place, one in overrides
+    ]
+
+
+def _graph_override(standard: Standard, override: OverrideChange | None) -> GraphOverride | None:
+    """None also for a level that the standard no longer has: what it would mean there nobody has approved."""
+    if override is None:
+        return None
+    try:
+        rank = standard.rank(override.dimension, override.level)
+    except ValueError:
+        return None
+    ref = OverrideRef(
+        override_id=override.override_id,
+        reason=override.reason,
+        approved_by=override.decided_by or "",
+        expires_at=override.expires_at,
+    )
+    return GraphOverride(rank, ref)
+
+
 def _ref(asset: Asset) -> dict[str, str]:
     ref: dict[str, str] = {"asset_id": asset.asset_id, "name": asset.name, "kind": asset.kind}
     if asset.zone is not None:
@@ -335,7 +392,7 @@ def _ref(asset: Asset) -> dict[str, str]:
 
 
 def _reasons(explanations: Mapping[Dimension, Explanation]) -> Reasons:
-    """What of the explanations, which are in the order of `Dimension`, counts as a change: the levels with their origins and rules, and from which asset or body they came.
+    """What of the explanations, which are in the order of `Dimension`, counts as a change: the levels with their origins, rules and overrides, and from which asset or body they came.
 
     The way from there does not: where it leads elsewhere and the origin stays, all that hang on it would be told.
     """
@@ -345,7 +402,8 @@ def _reasons(explanations: Mapping[Dimension, Explanation]) -> Reasons:
 def _reason(one: Explanation) -> tuple[str | None, ...]:
     source = one.inherited_from
     came_from = (None, None) if source is None else (source.body, source.asset_id)
-    return (one.level, one.origin, one.rule, one.declared, one.derived, *came_from)
+    override = None if one.override is None else one.override.override_id
+    return (one.level, one.origin, one.rule, override, one.declared, one.derived, *came_from)
 
 
 def _remember(memory: dict[KeyT, bytes], key: KeyT, found: bytes) -> bytes:

@@ -26,7 +26,7 @@ from libs.security import RemoteKeys, TokenVerifier, serving
 from libs.security import create_app as secured_app
 from libs.standards import StandardsInForce
 from services.classification.api import VERSION, create_app
-from services.classification.control import publish_standards
+from services.classification.control import HeardOverrides, publish_standards
 from services.classification.domain import SERVICE
 from services.classification.settings import MigrationSettings, Settings
 from services.classification.worker import GROUP, PROJECTION, AssetHandler, Projector
@@ -56,20 +56,21 @@ class Service:
         """Run the rooms until cancelled, or until one of them fails."""
         work: list[Coroutine[Any, Any, None]] = []
         if "worker" in rooms:
-            work.append(await self._worker())
+            work += await self._worker()
         if "projector" in rooms:
             work += await self._projectors()
         await self._serve(with_api="api" in rooms)
         await run_rooms(work)
 
-    async def _worker(self) -> Coroutine[Any, Any, None]:
+    async def _worker(self) -> list[Coroutine[Any, Any, None]]:
         known = await publish_standards(self._settings.kafka, self._standards, self._profile.municipality, utc_now)
+        overrides = HeardOverrides(self._settings.kafka)
         worker = PartitionWorker(
             self._subscription(GROUP, ASSETS.name),
-            lambda _partition: AssetHandler(self._standards, self._profile, utc_now, known),
+            lambda _partition: AssetHandler(self._standards, self._profile, utc_now, overrides.events, known),
         )
-        self._probes.append(worker)
-        return worker.run()
+        self._probes += [worker, overrides.follower]
+        return [worker.run(), overrides.follower.run()]
 
     async def _projectors(self) -> list[Coroutine[Any, Any, None]]:
         pool = await create_pool(self._settings.postgres)

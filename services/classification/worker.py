@@ -34,12 +34,14 @@ from libs.contracts import (
     DutyRef,
     Levels,
     ObligationsChanged,
+    OverrideChanged,
     Profile,
     Reason,
 )
-from libs.contracts.topics import ASSETS, CLASSIFICATIONS, DEADLETTERS, MAX_RECORD_BYTES, OBLIGATIONS
+from libs.contracts.topics import ASSETS, CLASSIFICATIONS, CONTROL, DEADLETTERS, MAX_RECORD_BYTES, OBLIGATIONS
 from libs.standards import StandardsInForce
 from services.classification import store
+from services.classification.control import overrides_in
 from services.classification.domain import Classifier, Clock
 
 GROUP: Final = "classification"
@@ -49,19 +51,30 @@ PROJECTION: Final = "classification-projection"
 
 
 class AssetHandler:
-    """The handler of one partition of the assets topic; see `libs.bus.PartitionHandler`."""
+    """The handler of one partition of the assets topic; see `libs.bus.PartitionHandler`.
+
+    `overrides` grows as they are heard of on the control topic; what was there before is read in `restore`.
+    """
 
     def __init__(
         self,
         standards: StandardsInForce,
         profile: Profile,
         clock: Clock,
+        overrides: Sequence[OverrideChanged],
         withdrawn: Mapping[str, DutyRef] | None = None,
     ) -> None:
         self._classifier = Classifier(standards, profile.municipality, clock, withdrawn)
+        self._overrides = overrides
+        self._heard = 0
 
     async def restore(self, log: PartitionLog) -> Sequence[Output]:
-        """Read what was published and all assets, evaluate anew, and return the differences: none, but after a new standard."""
+        """Read what was published, overrides and all assets, evaluate anew, and return the differences: none, but after a new standard,
+        or where an override has begun or ceased to hold meanwhile.
+        """
+        async for records in log.read(CONTROL.name, partition=0):
+            for event in overrides_in(records):
+                self._classifier.learn(event)
         async for records in log.read(CLASSIFICATIONS.name):
             for record in records:
                 event = decode(ClassificationChanged, record, max_bytes=MAX_RECORD_BYTES)
@@ -77,7 +90,11 @@ class AssetHandler:
         return _outputs(self._classifier, events)
 
     def due(self) -> Sequence[Output]:
-        """What time alone has changed."""
+        """What time alone has changed, and overrides heard of since."""
+        heard = self._overrides[self._heard :]
+        self._heard += len(heard)
+        for event in heard:
+            self._classifier.learn(event)
         return [Output(*message) for message in self._classifier.due()]
 
     def handle(self, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters) -> Sequence[Output]:

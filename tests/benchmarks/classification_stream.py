@@ -71,7 +71,7 @@ async def _ours(place: Place, count: int, group: str) -> float:
     standard = Settings.model_construct(standard=BASE).read_standard()
     subscription = place.subscription(GROUP, group, ASSETS, profile.municipality)
     return await task_seconds(
-        PartitionTask(subscription, 0, lambda _: AssetHandler(StandardsInForce(standard), profile, utc_now)), count
+        PartitionTask(subscription, 0, lambda _: AssetHandler(StandardsInForce(standard), profile, utc_now, ())), count
     )
 
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The events of random changes in several networks against an evaluation from scratch: nothing missing, nothing said twice or
-to another body, and neither messages that come again nor restarts, the log compacted or not, are seen in them."""
+"""The events of random changes and overrides in several networks against an evaluation from scratch: nothing missing, nothing said
+twice or to another body, and neither messages that come again nor restarts, the log compacted or not, are seen in them."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -23,13 +23,18 @@ from libs.contracts import (
     Change,
     ClassificationChanged,
     DeclaredLevels,
+    Dimension,
     Explanation,
     ObligationsChanged,
+    OverrideChange,
+    OverrideChanged,
+    OverrideRef,
+    OverrideState,
     Relation,
     make_key,
 )
 from libs.contracts.topics import CLASSIFICATIONS
-from libs.standards import NetworkGraph, Standard, StandardsInForce, Verdict, day_of
+from libs.standards import GraphOverride, NetworkGraph, OverrideEdit, Standard, StandardsInForce, Verdict, day_of
 from services.classification.domain import Classifier, Message
 from services.classification.settings import BASE, Settings
 
@@ -94,6 +99,86 @@ class Inventory:
         )
 
 
+class Decision(NamedTuple):
+    """That an override holds for so many hours; with none, that the last one under this name no longer does."""
+
+    name: str
+    asset_id: str
+    body: str
+    level: str
+    hours: int
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass
+class Overrides:
+    """What was told of them, the last of each; and which of them hold, by trying all."""
+
+    last: dict[str, OverrideChanged] = field(default_factory=dict)
+    log: list[OverrideChanged] = field(default_factory=list)
+    named: dict[str, OverrideChanged] = field(default_factory=dict)
+
+    def tell(self, decision: Decision, now: datetime) -> list[OverrideChanged]:
+        known = self.named.pop(decision.name, None)
+        if decision.hours:
+            event = self.named[decision.name] = self._approved(decision, now)
+        elif known:
+            ended = known.data.model_copy(update={"state": OverrideState.WITHDRAWN, "revision": 3})
+            event = known.model_copy(update={"id": f"{known.subject}:3", "data": ended})
+        else:
+            return []
+        self.last[event.subject] = event
+        self.log.append(event)
+        return [event]
+
+    def _approved(self, decision: Decision, now: datetime) -> OverrideChanged:
+        name = f"{decision.name}-{len(self.log):04}"
+        return OverrideChanged(
+            id=f"{name}:2",
+            source=f"urn:daicho:990019:{decision.body}:classification",
+            subject=name,
+            time=now,
+            body=decision.body,
+            network=NETWORK_OF[decision.body],
+            data=OverrideChange(
+                override_id=name,
+                asset_id=decision.asset_id,
+                dimension=Dimension.CONFIDENTIALITY,
+                level=decision.level,
+                reason="理由",
+                asked_by="asker",
+                asked_at=NOW,
+                state=OverrideState.APPROVED,
+                decided_by="approver",
+                decided_at=now,
+                expires_at=now + timedelta(hours=decision.hours),
+                revision=2,
+            ),
+        )
+
+    def edits(self, standard: Standard, network: str, now: datetime) -> list[OverrideEdit]:
+        edits = []
+        for event in sorted(self.last.values(), key=lambda one: (one.data.decided_at, one.subject)):
+            override = event.data
+            if event.network == network and override.state == "approved" and now < override.expires_at:
+                ref = OverrideRef(
+                    override_id=override.override_id,
+                    reason=override.reason,
+                    approved_by="approver",
+                    expires_at=override.expires_at,
+                )
+                held = GraphOverride(standard.rank(override.dimension, override.level), ref)
+                edits.append(OverrideEdit(override.asset_id, event.body or "", override.dimension, held))
+        return edits
+
+
 def asset(asset_id: str, state: State) -> Asset:
     return Asset(
         asset_id=asset_id,
@@ -109,8 +194,12 @@ def asset(asset_id: str, state: State) -> Asset:
 
 
 class Step(NamedTuple):
-    """One batch; `again` events from the end of the log so far come again before it, and a restart may precede it."""
+    """One batch, with the overrides decided before it, after so many hours; `again` events from the end of the log so far come again
+    before it, and a restart may precede it.
+    """
 
+    hours: int
+    overrides: Sequence[Decision]
     told: Sequence[tuple[str, State]]
     again: int
     restart: bool
@@ -126,9 +215,19 @@ states = st.builds(
     relations=st.lists(st.tuples(st.sampled_from(RELATIONS), st.sampled_from(IDS)), max_size=3, unique=True).map(tuple),
     retired=st.sampled_from((False, False, False, True)),
 )
+decisions = st.builds(
+    Decision,
+    name=st.sampled_from(("override-x", "override-y", "override-z")),
+    asset_id=st.sampled_from(IDS),
+    body=st.sampled_from(("mayor", "mayor", "election", "waterworks")),
+    level=st.sampled_from(("1", "2", "3A")),
+    hours=st.sampled_from((0, 1, 2, 24)),
+)
 steps = st.lists(
     st.builds(
         Step,
+        hours=st.sampled_from((0, 0, 1, 3)),
+        overrides=st.lists(decisions, max_size=2),
         told=st.lists(st.tuples(st.sampled_from(IDS), states), max_size=5),
         again=st.integers(0, 5),
         restart=st.booleans(),
@@ -153,41 +252,62 @@ def standard() -> Standard:
     return Settings.model_construct(standard=BASE).read_standard().on(day_of(NOW))
 
 
-def new_classifier(standard: Standard) -> Classifier:
-    return Classifier(StandardsInForce(standard), "990019", lambda: NOW)
+def new_classifier(standard: Standard, clock: Clock) -> Classifier:
+    return Classifier(StandardsInForce(standard), "990019", clock)
 
 
 @given(steps=steps)
 def test_events_tell_exactly_what_an_evaluation_from_scratch_finds(standard: Standard, steps: Sequence[Step]) -> None:
-    inventory, classifier = Inventory(), new_classifier(standard)
+    clock, inventory, overrides = Clock(), Inventory(), Overrides()
+    classifier = new_classifier(standard, clock)
     known: dict[bytes, Last] = {}
     for step in steps:
+        clock.now += timedelta(hours=step.hours)
+        for event in overrides_of(step, overrides, clock):
+            classifier.learn(event)
         again = inventory.log[len(inventory.log) - step.again :]
+
+        check(standard, known, classifier.due(), [], inventory)
         events = [event for asset_id, state in step.told for event in inventory.tell(asset_id, state)]
+        check(standard, known, classifier.take([*again, *events]), events, inventory)
 
-        messages = classifier.take([*again, *events])
-
-        before = dict(known)
-        listen(standard, known, messages)
-        for message in messages:
-            check_cause(message, events)
-            check_isolation(message, inventory.states)
-        assert len({(message.topic, message.key) for message in messages}) == len(messages)
-        assert {message.key for message in messages} == {
-            key for key in known if silent(known[key]) != silent(before.get(key))
-        }
-        found = from_scratch(standard, inventory.states)
+        found = from_scratch(standard, inventory.states, overrides, clock.now)
         assert {key: silent(last) for key, last in known.items() if last.levels} == found
+        assert classifier.due() == []
+
+
+def check(
+    standard: Standard,
+    known: dict[bytes, Last],
+    messages: Sequence[Message],
+    causes: Sequence[AssetChanged],
+    inventory: Inventory,
+) -> None:
+    """That the messages of one transaction tell each change once, of its causes, to its own body."""
+    before = dict(known)
+    listen(standard, known, messages)
+    for message in messages:
+        check_cause(message, causes)
+        check_isolation(message, inventory.states)
+    assert len({(message.topic, message.key) for message in messages}) == len(messages)
+    assert {message.key for message in messages} == {
+        key for key in known if silent(known[key]) != silent(before.get(key))
+    }
 
 
 @given(steps=steps)
 def test_a_restart_is_not_seen_in_the_events(standard: Standard, steps: Sequence[Step]) -> None:
-    inventory, steady, restarted = Inventory(), new_classifier(standard), new_classifier(standard)
+    clock, inventory, overrides = Clock(), Inventory(), Overrides()
+    steady, restarted = new_classifier(standard, clock), new_classifier(standard, clock)
     published: list[Message] = []
     for step in steps:
         if step.restart:
-            restarted = new_classifier(standard)
-            assert restored(restarted, inventory.log, published, compacted=step.compacted) == []
+            restarted = new_classifier(standard, clock)
+            assert restored(restarted, overrides, inventory.log, published, compacted=step.compacted) == []
+        clock.now += timedelta(hours=step.hours)
+        for event in overrides_of(step, overrides, clock):
+            steady.learn(event)
+            restarted.learn(event)
         again = inventory.log[len(inventory.log) - step.again :]
         batch = [*again, *(event for asset_id, state in step.told for event in inventory.tell(asset_id, state))]
 
@@ -197,10 +317,41 @@ def test_a_restart_is_not_seen_in_the_events(standard: Standard, steps: Sequence
         published += messages
 
 
+@given(steps=steps)
+def test_what_was_decided_while_it_was_away_is_told_after_a_restart(standard: Standard, steps: Sequence[Step]) -> None:
+    clock, inventory, overrides = Clock(), Inventory(), Overrides()
+    known: dict[bytes, Last] = {}
+    published: list[Message] = []
+    for step in steps:
+        clock.now += timedelta(hours=step.hours)
+        overrides_of(step, overrides, clock)
+        restarted = new_classifier(standard, clock)
+
+        missing = restored(restarted, overrides, inventory.log, published, compacted=step.compacted)
+        told = restarted.take([one for asset_id, state in step.told for one in inventory.tell(asset_id, state)])
+
+        for messages in (missing, told):
+            listen(standard, known, messages)
+            published += messages
+        found = from_scratch(standard, inventory.states, overrides, clock.now)
+        assert {key: silent(last) for key, last in known.items() if last.levels} == found
+
+
+def overrides_of(step: Step, overrides: Overrides, clock: Clock) -> list[OverrideChanged]:
+    return [event for decision in step.overrides for event in overrides.tell(decision, clock.now)]
+
+
 def restored(
-    classifier: Classifier, log: Sequence[AssetChanged], published: Sequence[Message], *, compacted: bool
+    classifier: Classifier,
+    overrides: Overrides,
+    log: Sequence[AssetChanged],
+    published: Sequence[Message],
+    *,
+    compacted: bool,
 ) -> list[Message]:
     """What a new life publishes after it has read the topics, whole or as compaction leaves them."""
+    for event in overrides.last.values() if compacted else overrides.log:
+        classifier.learn(event)
     kept = {(message.topic, message.key): message for message in published} if compacted else enumerate(published)
     for message in dict(kept).values():
         if message.topic == CLASSIFICATIONS.name:
@@ -246,7 +397,7 @@ def check_cause(message: Message, events: Sequence[AssetChanged]) -> None:
     event = json.loads(message.value)
     own = [one for one in events if make_key(one.network or "", one.body or "", one.subject) == message.key]
     causes = own[-1:] or [one for one in events if one.network == event["network"]]
-    assert event["traceparent"] in {one.traceparent for one in causes}
+    assert event.get("traceparent") in ({one.traceparent for one in causes} or {None})
     if own:
         assert event["data"]["asset_revision"] == own[-1].revision
 
@@ -258,13 +409,17 @@ def check_isolation(message: Message, register: Mapping[str, State]) -> None:
             assert asset_id.encode() not in message.value
 
 
-def from_scratch(standard: Standard, register: Mapping[str, State]) -> dict[bytes, tuple[Any, ...]]:
+def from_scratch(
+    standard: Standard, register: Mapping[str, State], overrides: Overrides, now: datetime
+) -> dict[bytes, tuple[Any, ...]]:
     """By key, of every asset that is not retired: levels, reasons, obligations."""
     assets = [asset(asset_id, state) for asset_id, state in register.items() if not state.retired]
     verdicts = [
         verdict
         for network in sorted(set(NETWORK_OF.values()))
-        for verdict in NetworkGraph(standard).apply([one for one in assets if one.network == network])
+        for verdict in NetworkGraph(standard).apply(
+            [one for one in assets if one.network == network], overrides.edits(standard, network, now)
+        )
     ]
     return {make_key(one.asset.network, one.asset.body, one.asset.asset_id): verdict_of(one) for one in verdicts}
 
@@ -290,6 +445,7 @@ def seen(explanations: Mapping[Any, Explanation]) -> tuple[Any, ...]:
             one.rule,
             one.declared,
             one.derived,
+            one.override and one.override.override_id,
             one.inherited_from and (one.inherited_from.body, one.inherited_from.asset_id),
         )
         for dimension, one in sorted(explanations.items())

@@ -110,8 +110,9 @@ assets = st.builds(
     retired=st.integers(0, 4).map(lambda drawn: drawn == 0),
 )
 override_edits = st.builds(
-    lambda asset_id, dimension, rank, name: OverrideEdit(
+    lambda asset_id, body, dimension, rank, name: OverrideEdit(
         asset_id,
+        body,
         dimension,
         None
         if rank is None
@@ -121,6 +122,7 @@ override_edits = st.builds(
         ),
     ),
     asset_id=st.sampled_from(IDS),
+    body=st.sampled_from(BODIES),
     dimension=st.sampled_from(DIMENSIONS),
     rank=st.none() | st.integers(0, 2),
     name=st.sampled_from("xy"),
@@ -132,7 +134,7 @@ batches = st.lists(st.lists(assets, min_size=1, max_size=4), min_size=1, max_siz
 
 
 def naive(
-    standard: Standard, register: Mapping[str, Asset], overrides: Mapping[tuple[str, int], GraphOverride]
+    standard: Standard, register: Mapping[str, Asset], overrides: Mapping[tuple[str, str, int], GraphOverride]
 ) -> dict[str, tuple[Any, ...]]:
     """Body, levels with what the body may see of origin and rule, and obligations, by trying every neighbour again and
     again until nothing gets better."""
@@ -147,7 +149,7 @@ def naive(
             is_declared = rank > derived.ranks[index]
             best = max(rank, derived.ranks[index])
             why: Any = "declared" if is_declared else derived.rules[index].id
-            if (override := overrides.get((asset_id, index))) is not None:
+            if (override := overrides.get((asset_id, asset.body, index))) is not None:
                 best, why = override.rank, override.ref
             own[asset_id].append((best, why))
     found: dict[str, list[Any]] = {asset_id: [] for asset_id in register}
@@ -165,7 +167,7 @@ def naive(
                     ways["both"] = ways["to_owner"] + ways["to_target"]
                     for source, sink in ways[flow]:
                         offer = (labels[source][0], labels[source][1] + 1, labels[source][2], source, relation.type)
-                        if (sink, index) not in overrides and offer < labels[sink]:
+                        if (sink, register[sink].body, index) not in overrides and offer < labels[sink]:
                             labels[sink], better = offer, True
         for asset_id, (rank, _, origin, *_) in labels.items():
             way, at = [], asset_id
@@ -193,13 +195,13 @@ def test_each_change_leaves_what_an_evaluation_from_scratch_finds(
 ) -> None:
     graph = NetworkGraph(standard)
     register: dict[str, Asset] = {}
-    overrides: dict[tuple[str, int], GraphOverride] = {}
+    overrides: dict[tuple[str, str, int], GraphOverride] = {}
     shown: dict[str, Verdict] = {}
     before: dict[str, tuple[Any, ...]] = {}
     for batch, edits in batches:
         verdicts = {verdict.asset.asset_id: verdict for verdict in graph.apply(batch, edits)}
-        for asset_id, dimension, override in edits:
-            key = (asset_id, DIMENSIONS.index(dimension))
+        for asset_id, body, dimension, override in edits:
+            key = (asset_id, body, DIMENSIONS.index(dimension))
             overrides.pop(key, None)
             if override is not None:
                 overrides[key] = override

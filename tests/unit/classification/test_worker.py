@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,21 @@ from pydantic_core import to_json
 
 from libs.bus import KafkaSettings, Output, PartitionDeadLetters, Rejected, Subscription
 from libs.bus.decoding import failed
-from libs.contracts import Asset, AssetChanged, ObligationsChanged, Profile, Reason, make_key
-from libs.contracts.topics import ASSETS, CLASSIFICATIONS, DEADLETTERS, OBLIGATIONS
+from libs.contracts import (
+    Asset,
+    AssetChanged,
+    ClassificationChanged,
+    Dimension,
+    ObligationsChanged,
+    OverrideChanged,
+    Profile,
+    Reason,
+    kafka_headers,
+    make_key,
+)
+from libs.contracts.topics import ASSETS, CLASSIFICATIONS, CONTROL, DEADLETTERS, OBLIGATIONS
 from libs.observability import Metrics
-from libs.standards import NetworkGraph, Standard, StandardsInForce, Verdict
+from libs.standards import NetworkGraph, OverrideEdit, Standard, StandardsInForce, Verdict
 from services.classification import domain
 from services.classification.worker import GROUP, AssetHandler
 
@@ -37,6 +48,7 @@ class Log:
         self.committed = 0
         self.topics: dict[str, list[ConsumerRecord]] = {}
         self.parked: dict[bytes, datetime] = {}
+        self.heard: list[OverrideChanged] = []
         self.handler = self._new_handler()
 
     async def read(
@@ -44,7 +56,8 @@ class Log:
     ) -> AsyncIterator[Sequence[ConsumerRecord]]:
         assert partition in (None, self.partition)
         records = self.topics.get(topic, [])
-        yield records[: self.committed] if until_committed else records
+        # a copy: what is told meanwhile is not read
+        yield records[: self.committed] if until_committed else list(records)
 
     def append(self, output: Output) -> None:
         log = self.topics.setdefault(output.topic, [])
@@ -96,7 +109,7 @@ class Log:
         self.committed = len(self.topics[ASSETS.name])
 
     def _new_handler(self) -> AssetHandler:
-        return AssetHandler(StandardsInForce(self._standard), PROFILE, lambda: NOW)
+        return AssetHandler(StandardsInForce(self._standard), PROFILE, lambda: NOW, self.heard)
 
 
 def subscription() -> Subscription:
@@ -177,10 +190,10 @@ async def test_a_record_that_fails_the_program_fails_it_once(
     log: Log, changed: Callable[..., AssetChanged], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Failing(NetworkGraph):
-        def apply(self, assets: Sequence[Asset]) -> list[Verdict]:
+        def apply(self, assets: Sequence[Asset], overrides: Sequence[OverrideEdit] = ()) -> list[Verdict]:
             if any(asset.asset_id == "poison" for asset in assets):
                 raise ArithmeticError
-            return super().apply(assets)
+            return super().apply(assets, overrides)
 
     monkeypatch.setattr(domain, "NetworkGraph", Failing)
     log.send(changed("poison"))
@@ -213,3 +226,65 @@ def test_rejected_is_told_without_values(log: Log, changed: Callable[..., AssetC
     (letter,) = letters.letters
     assert isinstance(letter.rejected, Rejected)
     assert "山田" not in str(letter.rejected)
+
+
+def override(asset_id: str, level: str, revision: int = 2, state: str = "approved") -> OverrideChanged:
+    return OverrideChanged.model_validate({
+        "id": f"lowered:{revision}", "source": "urn:daicho:990019:mayor:classification", "subject": "lowered",
+        "time": NOW, "body": "mayor", "network": "mayor", "revision": revision,
+        "data": {
+            "override_id": "lowered", "asset_id": asset_id, "dimension": "confidentiality", "level": level,
+            "reason": "公開した抜粋だけを残した", "asked_by": "asker", "asked_at": NOW, "state": state,
+            "decided_by": "officer", "decided_at": NOW, "expires_at": NOW + timedelta(days=30), "revision": revision,
+        },
+    })  # fmt: skip
+
+
+def confidentiality(outputs: Sequence[Output]) -> list[tuple[str, str]]:
+    events = [
+        ClassificationChanged.model_validate_json(one.value or b"")
+        for one in outputs
+        if one.topic == CLASSIFICATIONS.name
+    ]
+    explanations = [event.data.explanations[Dimension.CONFIDENTIALITY] for event in events]
+    return [(explanation.origin, explanation.level) for explanation in explanations]
+
+
+async def test_an_override_heard_of_changes_the_level_and_its_end_changes_it_back(
+    log: Log, changed: Callable[..., AssetChanged]
+) -> None:
+    log.send(changed("roll", facts=RESIDENTS))
+    log.run()
+
+    log.heard.append(override("roll", "2"))
+    assert confidentiality(log.handler.due()) == [("override", "2")]
+    assert log.handler.due() == []
+    log.heard.append(override("roll", "2", 3, "withdrawn"))
+    assert confidentiality(log.handler.due()) == [("derived", "3B")]
+
+
+async def test_an_override_that_is_on_the_log_holds_in_a_new_life_and_one_told_twice_once(
+    log: Log, changed: Callable[..., AssetChanged]
+) -> None:
+    log.send(changed("roll", facts=RESIDENTS))
+    log.run()
+    event = override("roll", "2")
+    log.append(Output(CONTROL.name, b"mayor/override", event.model_dump_json().encode(), kafka_headers(event)))
+    log.append(Output(CONTROL.name, b"mayor/override", b"{", kafka_headers(event)))
+    log.append(Output(CONTROL.name, b"-/standard", b"{", [("ce_type", b"daicho.standard.published.v1")]))
+    log.heard.append(event)
+
+    assert confidentiality(await log.restart()) == [("override", "2")]
+    assert log.handler.due() == []
+    assert await log.restart() == []
+
+
+async def test_a_level_that_the_standard_does_not_have_is_not_imposed(
+    log: Log, changed: Callable[..., AssetChanged]
+) -> None:
+    log.send(changed("roll", facts=RESIDENTS))
+    log.run()
+
+    log.heard.append(override("roll", "9Z"))
+
+    assert log.handler.due() == []

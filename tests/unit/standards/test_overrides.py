@@ -37,7 +37,7 @@ def test_an_override_is_judged_as_the_table_says(case: dict[str, Any], base: Sta
         base,
         NOW,
         approver=case.get("approver", "承認者"),
-        derived=base.rank(Dimension.CONFIDENTIALITY, "3B"),
+        otherwise=base.rank(Dimension.CONFIDENTIALITY, "3B"),
         higher_role=case.get("higher_role", False),
     )
     assert refused == case["refused"]

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hearing of every record of one partition, by no group and with no offsets: each process hears all of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import structlog
+from aiokafka import TopicPartition
+
+from libs.bus.consuming import start_consumer, stop_consumer
+from libs.bus.failures import backoff, code_of, describe
+from libs.bus.records import ConsumerRecord
+from libs.bus.settings import KafkaSettings
+from libs.bus.task import POLL_MS
+from libs.observability import ProbeResult
+
+_log = structlog.get_logger(__name__)
+
+
+class Follower:
+    """Gives what is committed in a partition, from its beginning on and as it comes, to `take`; `run` lasts until cancelled.
+
+    After a failure it begins again where it was, so `take` may be given records twice.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        place: TopicPartition,
+        name: str,
+        take: Callable[[Sequence[ConsumerRecord]], None],
+    ) -> None:
+        self.name = name
+        self._settings = settings
+        self._place = place
+        self._take = take
+        self._position = 0
+        self._failures = 0
+        self._code: str | None = "starting"
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._follow()
+            except Exception as error:
+                self._code = code_of(error)
+                _log.warning("following begins again", reason=self._code, topic=self._place.topic, **describe(error))
+                await asyncio.sleep(backoff(self._failures))
+                self._failures += 1
+
+    async def check(self) -> ProbeResult:
+        """This is its own `Probe`: well while it follows."""
+        return ProbeResult(ok=self._code is None, code=self._code)
+
+    async def _follow(self) -> None:
+        consumer = await start_consumer(self._settings, self.name)
+        try:
+            consumer.assign([self._place])
+            consumer.seek(self._place, self._position)
+            while True:
+                found = await consumer.getmany(self._place, timeout_ms=POLL_MS)
+                self._code, self._failures = None, 0
+                if records := found.get(self._place, []):
+                    self._take(records)
+                self._position = await consumer.position(self._place)
+        finally:
+            await stop_consumer(consumer)
