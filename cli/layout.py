@@ -24,12 +24,12 @@ Layout = tuple[Process, ...]
 
 ROOMS: Final = {
     "inventory": ("api", "worker", "relay"),
-    "classification": ("api", "worker", "projector"),
+    "classification": ("api", "worker", "projector", "relay"),
 }
 TOGETHER: Final[Layout] = (
     Process("inventory", "inventory", ROOMS["inventory"]),
     Process("classification-worker", "classification", ("worker",)),
-    Process("classification-reading", "classification", ("api", "projector"), niceness=10),
+    Process("classification-reading", "classification", ("api", "projector", "relay"), niceness=10),
 )
 """Few processes; classifying is one of its own, and comes first, so that those who read do not keep it waiting."""
 APART: Final[Layout] = tuple(

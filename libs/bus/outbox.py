@@ -7,6 +7,7 @@ A crash between sending and deleting sends the same bytes under the same event i
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -29,7 +30,7 @@ CHANNEL: Final = "outbox"
 
 _LOCK: Final = 0x6F75_7462_6F78
 """Advisory lock of the one relay at work in a database ("outbox" in ASCII)."""
-_INSERT: Final = "INSERT INTO outbox (topic, key, value, headers) VALUES ($1, $2, $3, $4)"
+_INSERT: Final = "INSERT INTO outbox (topic, key, value, headers) VALUES ($1, $2, $3, $4::text::jsonb)"
 _READ: Final = "SELECT id, topic, key, value, headers FROM outbox ORDER BY id LIMIT $1"
 _DELETE: Final = "DELETE FROM outbox WHERE id = ANY($1::bigint[])"
 _STOP_PATIENCE: Final = 5.0
@@ -40,7 +41,7 @@ _log = structlog.get_logger(__name__)
 async def enqueue(connection: Connection, outputs: Iterable[Output]) -> None:
     """Write messages to the outbox inside the caller's transaction, and wake the relay when it commits."""
     rows = [
-        (output.topic, output.key, output.value, [[name, value.decode()] for name, value in output.headers])
+        (output.topic, output.key, output.value, json.dumps([[name, value.decode()] for name, value in output.headers]))
         for output in outputs
     ]
     if rows:

@@ -7,7 +7,7 @@ from libs.persistence.probes import OutboxProbe, PostgresProbe
 from libs.persistence.provisioning import dsn_for, owner_of, provision
 from libs.persistence.rls import disable_body_rls, enable_body_rls
 from libs.persistence.scope import scoped
-from libs.persistence.sessions import Sessions
+from libs.persistence.sessions import Sessions, driver_of
 from libs.persistence.settings import PostgresSettings
 from libs.persistence.staging import StagingTable, copy_staging
 from libs.persistence.tables import (
@@ -38,6 +38,7 @@ __all__ = [
     "create_service_tables",
     "disable_body_rls",
     "downgrade",
+    "driver_of",
     "drop_service_tables",
     "dsn_for",
     "enable_body_rls",

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from libs.persistence.pool import connect_options, prepare
+from libs.persistence.pool import PoolConnection, connect_options, prepare
 from libs.persistence.scope import setting_of
 from libs.persistence.settings import PostgresSettings
 
@@ -51,3 +51,12 @@ class Sessions:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+async def driver_of(session: AsyncSession) -> PoolConnection:
+    """The connection below a session, in the same transaction: for what asyncpg alone can do."""
+    raw = await (await session.connection()).get_raw_connection()
+    driver: PoolConnection | None = raw.driver_connection
+    if driver is None:
+        raise RuntimeError("the session has lost its connection")
+    return driver

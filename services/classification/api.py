@@ -30,6 +30,8 @@ from libs.security import FieldError, Identity, ProblemError, Role, TokenVerifie
 from libs.security import create_app as secured_app
 from libs.standards import Standard, StandardsInForce
 from services.classification import store
+from services.classification.domain import Clock
+from services.classification.overrides.api import OverrideApi
 
 VERSION: Final = "1"
 MOST_A_PAGE: Final = 500
@@ -247,9 +249,15 @@ def _invalid(parameter: str, key: str, **args: object) -> ProblemError:
 
 
 def create_app(
-    verifier: TokenVerifier, sessions: Sessions, standards: StandardsInForce, profile: Profile, metrics: Metrics
+    verifier: TokenVerifier,
+    sessions: Sessions,
+    standards: StandardsInForce,
+    profile: Profile,
+    clock: Clock,
+    metrics: Metrics,
 ) -> FastAPI:
     """The service's application, without its health routes; does no I/O."""
     app = secured_app("Daicho classification", verifier, version=VERSION, metrics=metrics)
     app.include_router(Api(sessions, standards, profile).router())
+    app.include_router(OverrideApi(sessions, standards, profile, clock).router())
     return app

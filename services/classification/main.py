@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts the rooms of the service: `python -m services.classification.main [api] [worker] [projector]`, or `migrate`.
+"""Starts the rooms of the service: `python -m services.classification.main [api] [worker] [projector] [relay]`, or `migrate`.
 
-With no room named, the first three run in one process. Every process answers under `/health`.
+With no room named, the first four run in one process. Every process answers under `/health`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any, Final
 
 import httpx
 
-from libs.bus import Limits, OffsetConsumer, PartitionWorker, Subscription
+from libs.bus import Limits, OffsetConsumer, OutboxRelay, PartitionWorker, Subscription
 from libs.bus.handlers import Apply
 from libs.contracts import Profile
 from libs.contracts.topics import ASSETS, CLASSIFICATIONS, OBLIGATIONS
 from libs.observability import Metrics, Probe, configure_logging
 from libs.observability.health import Health
-from libs.persistence import PostgresProbe, Sessions, create_pool, upgrade
+from libs.persistence import OutboxProbe, Pool, PostgresProbe, Sessions, create_pool, upgrade
 from libs.rooms import run_rooms, run_until_signal
 from libs.security import RemoteKeys, TokenVerifier, serving
 from libs.security import create_app as secured_app
@@ -28,10 +28,11 @@ from libs.standards import StandardsInForce
 from services.classification.api import VERSION, create_app
 from services.classification.control import HeardOverrides, publish_standards
 from services.classification.domain import SERVICE
+from services.classification.overrides.expiry import Expiry
 from services.classification.settings import MigrationSettings, Settings
 from services.classification.worker import GROUP, PROJECTION, AssetHandler, Projector
 
-ROOMS: Final = ("api", "worker", "projector")
+ROOMS: Final = ("api", "worker", "projector", "relay")
 MIGRATE: Final = "migrate"
 READING: Final = Limits(pause_seconds=0.5)
 """Who reads can wait a little; who is told of obligations does not wait behind the read model."""
@@ -57,8 +58,12 @@ class Service:
         work: list[Coroutine[Any, Any, None]] = []
         if "worker" in rooms:
             work += await self._worker()
-        if "projector" in rooms:
-            work += await self._projectors()
+        if {"projector", "relay"} & set(rooms):
+            pool = await create_pool(self._settings.postgres)
+            self._stack.push_async_callback(pool.close)
+            self._probes.append(PostgresProbe(pool))
+            work += self._projectors(pool) if "projector" in rooms else []
+            work += self._relay(pool) if "relay" in rooms else []
         await self._serve(with_api="api" in rooms)
         await run_rooms(work)
 
@@ -72,10 +77,7 @@ class Service:
         self._probes += [worker, overrides.follower]
         return [worker.run(), overrides.follower.run()]
 
-    async def _projectors(self) -> list[Coroutine[Any, Any, None]]:
-        pool = await create_pool(self._settings.postgres)
-        self._stack.push_async_callback(pool.close)
-        self._probes.append(PostgresProbe(pool))
+    def _projectors(self, pool: Pool) -> list[Coroutine[Any, Any, None]]:
         projector = Projector(self._profile)
         shown: list[tuple[str, Apply]] = [
             (CLASSIFICATIONS.name, projector.apply_levels),
@@ -88,6 +90,12 @@ class Service:
         ]
         self._probes += consumers
         return [consumer.run() for consumer in consumers]
+
+    def _relay(self, pool: Pool) -> list[Coroutine[Any, Any, None]]:
+        relay = OutboxRelay(pool, self._settings.kafka, f"{SERVICE}-relay", self._metrics)
+        expiry = Expiry(pool, self._profile.body_by_id, self._profile.municipality, utc_now)
+        self._probes += [relay, OutboxProbe(pool, self._metrics), expiry]
+        return [relay.run(), expiry.run()]
 
     def _subscription(self, group: str, topic: str, limits: Limits = Limits()) -> Subscription:  # noqa: B008 - it is frozen
         return Subscription(
@@ -108,7 +116,7 @@ class Service:
         if with_api:
             sessions = Sessions(self._settings.postgres)
             self._stack.push_async_callback(sessions.close)
-            app = create_app(verifier, sessions, self._standards, self._profile, self._metrics)
+            app = create_app(verifier, sessions, self._standards, self._profile, utc_now, self._metrics)
         else:
             app = secured_app(f"Daicho {SERVICE}", verifier, version=VERSION, metrics=self._metrics)
         app.include_router(Health(self._probes, self._metrics).router())

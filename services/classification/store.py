@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Index, String, and_, or_, text
+from sqlalchemy import BigInteger, DateTime, Index, String, and_, or_, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -62,6 +63,46 @@ class ClassificationRow(Base, table=True):
         nullable=False,
         sa_column_kwargs={"server_default": text("'{}'::character varying[]")},
     )
+
+
+class OverrideRow(Base, table=True):
+    """An override with who asked, decided and ended it. Of one asset, body and dimension one at most is asked, and one approved."""
+
+    __tablename__ = "asset_override"
+    __table_args__ = (
+        Index("ix_asset_override_asked_at", "asked_at", "override_id"),
+        Index("ix_asset_override_open", "expires_at", postgresql_where=text("state IN ('asked', 'approved')")),
+        *(
+            Index(
+                f"ux_asset_override_{state}",
+                "body",
+                "asset_id",
+                "dimension",
+                unique=True,
+                postgresql_where=text(f"state = '{state}'"),
+            )
+            for state in ("asked", "approved")
+        ),
+    )
+
+    override_id: UUID = Field(primary_key=True)
+    body: str
+    network: str
+    asset_id: UUID
+    dimension: str
+    level: str
+    reason: str
+    asked_by: str
+    asked_at: datetime = Field(sa_type=DateTime(timezone=True))
+    state: str
+    decided_by: str | None = None
+    decided_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    decision_note: str | None = None
+    ended_by: str | None = None
+    ended_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    end_note: str | None = None
+    expires_at: datetime = Field(sa_type=DateTime(timezone=True))
+    revision: int
 
 
 class OffsetRow(OffsetsTable, Base, table=True):

@@ -32,7 +32,7 @@ from libs.contracts.topics import FEED
 from libs.contracts.words import RelationType, ShortText, Slug
 from libs.observability import Metrics
 from libs.observability.metrics import FEED_ITEMS
-from libs.persistence import Sessions
+from libs.persistence import Sessions, driver_of
 from libs.security import FieldError, Guard, Identity, ProblemError, Role, TokenVerifier, authenticated
 from libs.security import create_app as secured_app
 from services.inventory import store
@@ -355,7 +355,7 @@ class Api:
             raise ProblemError(ProblemType.PRECONDITION_REQUIRED, "inventory.if_match_required")
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             row = _there(await store.asset_of(session, asset_id))
-            connection = await store.driver_of(session)
+            connection = await driver_of(session)
             await store.enter(connection, caller.scope(self._bodies), [row.state["network"]])
             # again, now that nobody else can change it
             await session.refresh(row)

@@ -226,15 +226,6 @@ async def write(connection: PoolConnection, batch: Batch) -> None:
         raise asyncpg.SerializationError("a revision was written meanwhile") from error
 
 
-async def driver_of(session: AsyncSession) -> PoolConnection:
-    """The connection below a session, in the same transaction: for `enter` and `write`."""
-    raw = await (await session.connection()).get_raw_connection()
-    driver: PoolConnection | None = raw.driver_connection
-    if driver is None:
-        raise RuntimeError("the session has lost its connection")
-    return driver
-
-
 async def asset_of(session: AsyncSession, asset_id: UUID) -> AssetRow | None:
     """An asset in the session's scope."""
     return await session.get(AssetRow, asset_id)

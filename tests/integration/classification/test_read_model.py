@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,54 +13,23 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from joserfc import jwt
-from joserfc.jwk import ECKey, KeySet
-from pydantic import SecretStr
 
 from libs.bus import KafkaSettings, PartitionDeadLetters, Subscription
 from libs.contracts import AssetChanged, Audience, Part, Profile, kafka_headers, make_key
 from libs.contracts.topics import ASSETS, CLASSIFICATIONS, OBLIGATIONS
-from libs.devstack import Stack
 from libs.observability import Metrics
-from libs.persistence import Pool, PostgresSettings, Sessions, create_pool, owner_of, provision, upgrade
-from libs.security import OidcSettings, TokenVerifier
-from libs.standards import Standard, StandardsInForce, day_of
+from libs.persistence import Pool
+from libs.standards import Standard, StandardsInForce
 from services.classification import store
-from services.classification.api import create_app
 from services.classification.domain import Classifier
-from services.classification.settings import BASE, Settings
 from services.classification.worker import Projector
 
-DATABASE = "readmodel"
-ISSUER = "https://login.example.lg.jp/realms/city"
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 PROFILE = Profile.model_validate(yaml.safe_load(Path("samples/city/profile.yaml").read_text(encoding="utf-8")))
 RESIDENTS = {"data_kinds": ["resident"], "personal_data": True, "record_count": 91234}
 ROLL, DRAFT, SYSTEM, LATER = (f"00000000-0000-4000-8000-0000000000{number}" for number in (10, 11, 12, 13))
 
 Get = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def standard() -> Standard:
-    return Settings.model_construct(standard=BASE).read_standard().on(day_of(NOW))
-
-
-@pytest.fixture(scope="module")
-async def postgres(stack: Stack) -> PostgresSettings:
-    passwords = stack.postgres_password(owner_of(DATABASE)), stack.postgres_password(DATABASE)
-    await provision(stack.postgres_dsn("postgres", "postgres"), DATABASE, *passwords)
-    await upgrade("services.classification", stack.postgres_dsn(owner_of(DATABASE), DATABASE))
-    return PostgresSettings(dsn=SecretStr(stack.postgres_dsn(DATABASE, DATABASE)))
-
-
-@pytest.fixture
-async def pool(postgres: PostgresSettings) -> AsyncIterator[Pool]:
-    async with await create_pool(postgres) as pool:
-        async with pool.acquire() as connection, connection.transaction():
-            await connection.execute("SELECT set_config('daicho.bodies', $1, true)", ",".join(PROFILE.body_by_id))
-            await connection.execute("DELETE FROM asset_classification")
-        yield pool
 
 
 class Log:
@@ -127,35 +96,15 @@ async def show_all(pool: Pool, log: Log) -> None:
         await show(pool, topic, records)
 
 
-@pytest.fixture(scope="module")
-def key() -> ECKey:
-    return ECKey.generate_key("P-256", {"use": "sig", "kid": "ec"})
-
-
 @pytest.fixture
-async def get(postgres: PostgresSettings, standard: Standard, key: ECKey) -> AsyncIterator[Get]:
+def get(ask: Any) -> Get:
     """Asks as a reader of `bodies`."""
-    keys = KeySet([key])
 
-    class KnownKeys:
-        async def key(self, _kid: str | None, _algorithm: str) -> Any:
-            return keys.keys[0]
+    async def get(path: str, bodies: Iterable[str] = ("mayor",), **headers: str) -> httpx.Response:
+        answer: httpx.Response = await ask("GET", path, bodies=bodies, headers=headers)
+        return answer
 
-    sessions = Sessions(postgres)
-    verifier = TokenVerifier(OidcSettings(issuer=ISSUER), KnownKeys(), lambda: NOW)
-    transport = httpx.ASGITransport(create_app(verifier, sessions, StandardsInForce(standard), PROFILE, Metrics()))
-
-    async def ask(path: str, bodies: Iterable[str] = ("mayor",), **headers: str) -> httpx.Response:
-        claims = {
-            "iss": ISSUER, "aud": "daicho", "sub": "auditor", "iat": int(NOW.timestamp()), "nbf": int(NOW.timestamp()),
-            "exp": int(NOW.timestamp()) + 60, "roles": ["reader"], "bodies": list(bodies), "client_id": "auditor",
-        }  # fmt: skip
-        token = jwt.encode({"alg": "ES256", "kid": "ec", "typ": "at+jwt"}, claims, key)
-        async with httpx.AsyncClient(transport=transport, base_url="http://daicho") as client:
-            return await client.get(f"/v1/{path}", headers={"Authorization": f"Bearer {token}", **headers})
-
-    yield ask
-    await sessions.close()
+    return get
 
 
 def ids(answer: httpx.Response) -> list[str]:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -421,3 +422,55 @@ async def test_a_standard_that_withdraws_a_duty_lifts_it_under_its_name(
 
 async def test_migrations_and_models_agree(stack: Stack, service: Service) -> None:
     await assert_no_drift(Base.metadata, stack.postgres_dsn(owner_of("classification"), "classification"))
+
+
+async def test_an_override_binds_once_approved_and_falls_back_by_the_clock_also_while_the_service_is_away(
+    stack: Stack, service: Service, producer: AIOKafkaProducer, issuer: tuple[str, IssuerFolder]
+) -> None:
+    asset_id = "00000000-0000-4000-8000-00000000000f"
+    key, value = event(asset_id, 1, facts=RESIDENTS)
+    await producer.send_and_wait(ASSETS.name, key=key, value=value)
+    body, office = issuer[1].token("body-waterworks"), issuer[1].token(SECURITY_OFFICE)
+    await shown(service, body, f"/v1/classifications/{asset_id}", until=lambda one: one.status_code == 200)
+    expires_at = datetime.now(UTC) + timedelta(seconds=10)
+    wanted = {
+        "dimension": "confidentiality",
+        "level": "2",
+        "reason": "公開済みの抜粋",
+        "expires_at": expires_at.isoformat(),
+    }
+
+    asked = await sent(service, body, f"/v1/classifications/{asset_id}/overrides", wanted)
+    place = asked.headers["Location"]
+    refused = await sent(service, body, f"{place}/approve", {}, {"If-Match": asked.headers["ETag"]})
+    approved = await sent(service, office, f"{place}/approve", {}, {"If-Match": asked.headers["ETag"]})
+
+    assert (asked.status_code, refused.status_code, approved.status_code) == (201, 403, 200), approved.text
+    lowered = await last_of(stack, CLASSIFICATIONS.name, key, 2)
+    explanation = lowered["data"]["explanations"]["confidentiality"]
+    assert (explanation["level"], explanation["origin"], explanation["derived"]) == ("2", "override", "3B")
+    assert explanation["override"]["override_id"] == asked.json()["override_id"]
+    assert explanation["override"]["approved_by"] == approved.json()["decided_by"]
+    service.kill()
+    assert datetime.now(UTC) < expires_at, "it was too slow to see"
+    await asyncio.sleep((expires_at - datetime.now(UTC)).total_seconds())
+    service.start()
+
+    again = await last_of(stack, CLASSIFICATIONS.name, key, 3)
+    assert again["data"]["after"]["confidentiality"] == "3B"
+    assert again["data"]["explanations"]["confidentiality"]["origin"] == "derived"
+    ended = await find(stack, "reader", CONTROL.name, lambda _, one: one["id"].endswith(":3") and is_override(one), 1)
+    assert (ended["subject"], ended["data"]["state"]) == (asked.json()["override_id"], "expired")
+    found = await shown(service, body, place, until=lambda one: one.json()["state"] == "expired")
+    assert found.json()["asked_by"] != found.json()["decided_by"]
+
+
+def is_override(found: dict[str, Any]) -> bool:
+    return found["type"] == "daicho.override.changed.v1"
+
+
+async def sent(
+    service: Service, token: str, path: str, content: Any, headers: dict[str, str] | None = None
+) -> httpx.Response:
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"} | (headers or {})) as client:
+        return await client.post(service.url + path, json=content)
