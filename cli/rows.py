@@ -93,6 +93,9 @@ def explained(explanation: Explanation, names: Names) -> str:
     said = say(f"cli.origin.{explanation.origin}")
     if explanation.text:
         said += say("cli.because", text=pick(explanation.text))
+    if held := explanation.override:
+        expires = local(held.expires_at)
+        said += say("cli.override_because", reason=held.reason, approver=held.approved_by, expires=expires)
     if origin := explanation.inherited_from:
         relation = say(f"cli.relation.{origin.relation}")
         body, asset = names.body(origin.body), names.asset(origin.asset_id)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import jsonschema
@@ -92,6 +93,25 @@ def test_the_first_five_minutes(daicho: Shell):
     assert "inherited" not in daicho("explain", "--feed", "cmdb", "SRV-1")
 
 
+def test_an_override_is_asked_by_one_and_approved_by_another(daicho: Shell):
+    tomorrow = (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%d")
+    wanted = ["--dimension", "availability", "--level", "1", "--reason", "更改まで代替機がある", "--until", tomorrow]
+    asked = daicho("override", "ask", "--feed", "cmdb", "SYS-1", *wanted, "--as", "body-waterworks")
+    override_id = asked.split()[-1]
+
+    own = daicho("override", "approve", override_id, "--as", "body-waterworks", code=1)
+    assert "Another person must" in own
+    assert "approved" in daicho("override", "approve", override_id, "--note", "庁議")
+    assert awaited(lambda: "更改まで代替機がある" in daicho("explain", "--feed", "cmdb", "SYS-1"))
+    listed = daicho("override", "list", "--state", "approved")
+    assert "庁議" in listed.replace("\n", "")
+    assert "withdrawn" in daicho("override", "withdraw", override_id, "--as", "body-waterworks")
+    assert awaited(lambda: "更改まで代替機がある" not in daicho("explain", "--feed", "cmdb", "SYS-1"))
+    assert "/reason" in daicho(
+        "override", "ask", "--feed", "cmdb", "SYS-1", *wanted[:4], "--reason", "", *wanted[6:], code=2
+    )
+
+
 def test_every_event_fits_its_published_schema(daicho: Shell):
     daicho("tail", "assets", "--body", "waterworks", "--once", "1")
     code = """
@@ -124,7 +144,7 @@ asyncio.run(main())
         schema = json.loads((ROOT / "schemas" / "events" / f"{event['type']}.json").read_text(encoding="utf-8"))
         jsonschema.Draft202012Validator(schema).validate(event)
         checked.add(event["type"])
-    assert len(checked) == 5
+    assert len(checked) == 6
 
 
 @pytest.mark.parametrize(
