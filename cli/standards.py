@@ -20,7 +20,7 @@ from cli.errors import MISUSED, CliError
 from cli.language import say
 from cli.profile import one_line, read_profile
 from cli.rows import NOTHING
-from cli.what_if.candidate import BASE
+from cli.what_if.candidate import BASE, refused
 from libs.contracts import Profile
 from libs.standards import StandardDocument, StandardError, parse
 from libs.standards.document import Entry
@@ -160,7 +160,7 @@ def _of_body(
     if overlay is not None:
         _check_allowed(profile, overlay)
         if (of := profile.network_of(overlay.document.body)) != network.id:
-            raise CliError("cli.standards.other_network", overlay=overlay.version, network=of, body=body)
+            raise CliError("cli.standards.refused.other_network", overlay=overlay.version, network=of, body=body)
     elif candidate is not None:
         raise CliError("cli.standards.no_overlay", code=MISUSED, folder=candidate)
     return document, overlay
@@ -170,13 +170,7 @@ def _check_allowed(profile: Profile, overlay: Overlay) -> None:
     try:
         refuse_overlay(profile, overlay)
     except OverlayRefusedError as error:
-        raise CliError(
-            f"cli.standards.refused.{error.why}",
-            overlay=overlay.version,
-            body=error.body,
-            network=error.network,
-            in_charge=error.in_charge,
-        ) from error
+        raise refused(overlay.version, error) from error
 
 
 def _version(document: StandardDocument) -> str:

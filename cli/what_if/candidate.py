@@ -1,36 +1,105 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the person proposes: the folder of a standard, and a file of facts."""
+"""What the person proposes: the folder of a standard or of an overlay, and a file of facts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from cli.errors import MISUSED, CliError
 from cli.profile import one_line
+from libs.contracts import Profile
 from libs.contracts.words import FactName, FactValue
-from libs.standards import Standard, StandardError, compile_standard, parse
+from libs.standards import Standard, StandardDocument, StandardError, compile_standard, parse
+from libs.standards.overlay import HEAD, Overlay, OverlayRefusedError, own_standard, parse_overlay, refuse_overlay
 
 BASE: Final = Path(__file__).resolve().parents[2] / "standards" / "base"
 """The standard in force: an instance uses the one that it is shipped with."""
+
+BASE_NETWORK: Final = ""
+"""No network's id: what holds where no other standard does."""
 
 FactFile = dict[str, dict[FactName, FactValue | None]]
 _FACT_FILE: Final = TypeAdapter(FactFile)
 
 
-def read_standard(folder: Path, day: date) -> Standard:
-    """A standard as it holds on a day. Raises CliError that tells every mistake with file, line and column."""
-    files = {file.relative_to(folder).as_posix(): _text(file) for file in sorted(folder.rglob("*.yaml"))}
+@dataclass(frozen=True)
+class Candidate:
+    """A standard, or an overlay of the base, that a person proposes."""
+
+    folder: Path
+    files: Mapping[str, str]
+    proposed: StandardDocument | Overlay
+
+
+def read_candidate(folder: Path) -> Candidate:
+    """Raises CliError that tells every mistake that shows without the base, with file, line and column."""
+    files = _files(folder)
+    return Candidate(folder, files, _checked(folder, parse_overlay if HEAD in files else parse, files))
+
+
+def read_standards(profile: Profile, day: date, candidate: Candidate | None = None) -> dict[str, Standard]:
+    """By network, the standard as it holds there on a day, or would with a candidate; under `BASE_NETWORK`, first, the base.
+
+    A candidate overlay stands in the place of what its body's network has. A candidate base holds wherever the base does, and below the
+    overlays that are meant for its version; other networks keep what they have. Raises CliError as `read_candidate`.
+    """
+    shipped = base = _checked(BASE, parse, _files(BASE))
+    own = {
+        network.id: (folder := BASE.parent / network.standard, _files(folder))
+        for network in profile.networks
+        if network.standard is not None
+    }
+    if candidate is not None and isinstance(candidate.proposed, Overlay):
+        _checked(candidate.folder, refuse_overlay, profile, candidate.proposed)
+        own[profile.network_of(candidate.proposed.document.body)] = (candidate.folder, candidate.files)
+    elif candidate is not None:
+        base = candidate.proposed
+    found = {BASE_NETWORK: compile_standard(base, day)}
+    for network, (folder, files) in own.items():
+        on = base if _stands_on(base, folder, files) else shipped
+        found[network] = compile_standard(_checked(folder, own_standard, files, on, profile, network), day)
+    return found
+
+
+def standard_of(standards: Mapping[str, Standard], network: str) -> Standard:
+    """Of what `read_standards` has found, the one that holds on a network."""
+    return standards.get(network, standards[BASE_NETWORK])
+
+
+def refused(overlay: object, error: OverlayRefusedError) -> CliError:
+    """That the policy does not allow an overlay, as a sentence."""
+    return CliError(
+        f"cli.standards.refused.{error.why}",
+        overlay=overlay,
+        body=error.body,
+        network=error.network,
+        in_charge=error.in_charge,
+    )
+
+
+def _stands_on(base: StandardDocument, folder: Path, files: Mapping[str, str]) -> bool:
+    return HEAD in files and _checked(folder, parse_overlay, files).document.base == f"{base.name}/{base.version}"
+
+
+def _files(folder: Path) -> dict[str, str]:
+    return {file.relative_to(folder).as_posix(): _text(file) for file in sorted(folder.rglob("*.yaml"))}
+
+
+def _checked(folder: Path, read: Any, *given: Any) -> Any:
     try:
-        return compile_standard(parse(files), day)
+        return read(*given)
     except StandardError as error:
         mistakes = "\n".join(f"{folder}/{mistake}" for mistake in error.mistakes)
         raise CliError("cli.what_if.mistakes", folder=folder, mistakes=mistakes) from error
+    except OverlayRefusedError as error:
+        raise refused(folder, error) from error
 
 
 def read_facts(file: Path) -> FactFile:
@@ -50,13 +119,12 @@ def read_facts(file: Path) -> FactFile:
         ) from error
 
 
-def check_facts(
-    changes: Mapping[str, Mapping[str, FactValue | None]], known: Iterable[str], standard: Standard
-) -> None:
-    """Raises CliError for the first asset that is not among the `known`, or fact that the standard cannot use."""
-    for asset_id in sorted(changes.keys() - set(known)):
+def check_facts(changes: Mapping[str, Mapping[str, FactValue | None]], standards: Mapping[str, Standard]) -> None:
+    """Raises CliError for the first asset that is not there, or fact that the standard for it cannot use; `standards` by asset."""
+    for asset_id in sorted(changes.keys() - standards.keys()):
         raise CliError("cli.what_if.unknown_asset", code=MISUSED, asset=asset_id)
     for asset_id, facts in sorted(changes.items()):
+        standard = standards[asset_id]
         for name in sorted(facts.keys() - standard.document.facts.keys()):
             raise CliError("cli.what_if.unknown_fact", code=MISUSED, asset=asset_id, fact=name)
         given = {name: value for name, value in facts.items() if value is not None}

@@ -20,8 +20,8 @@ from cli.profile import names_of, read_profile
 from cli.running import Running, load
 
 if TYPE_CHECKING:
+    from cli.what_if.register import Register
     from cli.what_if.report import Report
-    from libs.contracts import Asset
 
 Candidate = Annotated[
     Path | None, typer.Argument(help=say("cli.help.candidate"), metavar="CANDIDATE_FOLDER", file_okay=False)
@@ -70,30 +70,43 @@ def _report(
     candidate: Path | None, facts: Path | None, on: datetime | None, body: str | None, data: Path, client: str | None
 ) -> Report:
     """Reads what was proposed first: a mistake in it is told before the register is read."""
-    from cli.what_if.candidate import BASE, check_facts, read_facts, read_standard
+    from cli.what_if.candidate import check_facts, read_candidate, read_facts, read_standards, standard_of
     from cli.what_if.report import Report
     from libs.standards import day_of
-    from libs.standards.what_if import compare
+    from libs.standards.what_if import Comparison, compare
 
     today = day_of(datetime.now(UTC))
-    now = read_standard(BASE, today)
-    proposed = read_standard(candidate or BASE, on.date() if on else today)
+    given = None if candidate is None else read_candidate(candidate)
     changes = {} if facts is None else read_facts(facts)
     running = load(data)
-    assets = _assets(running, body, client)
+    profile = read_profile(running.profile)
+    now, proposed = read_standards(profile, today), read_standards(profile, on.date() if on else today, given)
+    register = _register(running, body, client)
     # of an asset of another body not even that it exists is said
-    check_facts(changes, (one.asset_id for one in assets if body in (None, one.body)), proposed)
-    comparison = compare(assets, now, proposed, changes)
-    names = names_of(read_profile(running.profile))
-    return Report(comparison if body is None else comparison.of_body(body), now, proposed, names)
+    shown = {one.asset_id: one.network for one in register.assets if body in (None, one.body)}
+    check_facts(changes, {asset_id: standard_of(proposed, network) for asset_id, network in shown.items()})
+    comparison = Comparison.joined(
+        compare(
+            register.of(network),
+            standard_of(now, network),
+            standard_of(proposed, network),
+            changes,
+            register.overrides.of(network),
+        )
+        for network in sorted({one.network for one in register.assets})
+    )
+    if body is None:
+        return Report(comparison, tuple(now.values()), tuple(proposed.values()), names_of(profile))
+    here, there = (standard_of(side, profile.network_of(body)) for side in (now, proposed))
+    return Report(comparison.of_body(body), (here,), (there,), names_of(profile))
 
 
-def _assets(running: Running, body: str | None, client: str | None) -> list[Asset]:
+def _register(running: Running, body: str | None, client: str | None) -> Register:
     """Every asset of the body's network, for its levels may come from there; without `body`, of every network."""
     from aiokafka.errors import KafkaError
 
     from cli.kafka import account
-    from cli.what_if.register import read_assets
+    from cli.what_if.register import read_register
 
     network = None if body is None else check_body(running, body)
     shown = read_profile(running.profile).body_by_id if body is None else (body,)
@@ -108,10 +121,11 @@ def _assets(running: Running, body: str | None, client: str | None) -> list[Asse
     )
     with bar:
         task = bar.add_task(say("cli.what_if.reading"), total=None)
-        reading = read_assets(
+        reading = read_register(
             account(running.data, ACCOUNT),
             network,
             lambda done, total: bar.update(task, completed=done, total=total),
+            datetime.now(UTC),
         )
         try:
             return asyncio.run(reading)

@@ -150,8 +150,8 @@ def _legend(report: Report, duties: dict[str, str]) -> Iterator[str]:
 
 def _titles(report: Report) -> dict[str, str]:
     """The candidate's words, where both standards have the obligation."""
-    both = (*report.now.document.obligations, *report.candidate.document.obligations)
-    return {obligation.id: pick(obligation.title) for obligation in both}
+    every = (*report.now, *report.candidate)
+    return {obligation.id: pick(obligation.title) for one in every for obligation in one.document.obligations}
 
 
 def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

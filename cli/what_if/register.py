@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 from aiokafka import TopicPartition
 from aiokafka.errors import UnknownTopicOrPartitionError
@@ -12,16 +14,29 @@ from pydantic import ValidationError
 from cli.errors import CliError
 from libs.bus import KafkaSettings, partition_of
 from libs.bus.consuming import partitions_of
+from libs.bus.deadletters import is_of
 from libs.bus.partition_log import LogReader, open_log
-from libs.contracts import Asset, AssetChanged, AssetStatus, make_key
-from libs.contracts.topics import ASSETS
+from libs.contracts import Asset, AssetChanged, AssetStatus, OverrideChanged, make_key
+from libs.contracts.topics import ASSETS, CONTROL
+from libs.standards import OverridesInForce
 
 Progress = Callable[[int, int], None]
 """Told how many messages have been read, of about how many (offsets that compaction emptied count too)."""
 
 
-async def read_assets(settings: KafkaSettings, network: str | None, progress: Progress) -> list[Asset]:
-    """The last committed state of each asset that is not retired, of one network or of all.
+@dataclass(frozen=True)
+class Register:
+    """Assets that are not retired, and the overrides that hold on them."""
+
+    assets: Sequence[Asset]
+    overrides: OverridesInForce
+
+    def of(self, network: str) -> list[Asset]:
+        return [asset for asset in self.assets if asset.network == network]
+
+
+async def read_register(settings: KafkaSettings, network: str | None, progress: Progress, now: datetime) -> Register:
+    """The last committed state of each asset that is not retired, of one network or of all, with the overrides that hold `now`.
 
     Raises CliError where there is no topic, and aiokafka's KafkaError where it cannot be read.
     """
@@ -37,7 +52,19 @@ async def read_assets(settings: KafkaSettings, network: str | None, progress: Pr
                 progress(done + records[-1].offset + 1 - first[place], total)
             done += end[place] - first[place]
             progress(done, total)
-    return [asset for value in last.values() if (asset := _active(value)) is not None]
+        overrides = await _overrides(log)
+    overrides.changes(now)
+    return Register([asset for value in last.values() if (asset := _active(value)) is not None], overrides)
+
+
+async def _overrides(log: LogReader) -> OverridesInForce:
+    overrides = OverridesInForce()
+    async for records in log.read(TopicPartition(CONTROL.name, 0)):
+        for record in records:
+            if is_of(record, OverrideChanged):
+                event = OverrideChanged.model_validate_json(record.value or b"")
+                overrides.learn(event.network or "", event.body or "", event.data)
+    return overrides
 
 
 async def _places(log: LogReader, prefix: bytes) -> list[TopicPartition]:

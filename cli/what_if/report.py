@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,19 +23,19 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 
 @dataclass(frozen=True)
 class Report:
-    """A comparison of the standard `now` with the `candidate`, and what the bodies are called."""
+    """A comparison of the standards `now` with the `candidate` ones, each the base first, and what the bodies are called."""
 
     comparison: Comparison
-    now: Standard
-    candidate: Standard
+    now: Sequence[Standard]
+    candidate: Sequence[Standard]
     names: Names
 
     def headline(self) -> str:
         """What was compared, and how much of it would change."""
         return say(
             "cli.what_if.headline",
-            now=self.now.version,
-            candidate=self.candidate.version,
+            now=_versions(self.now),
+            candidate=_versions(self.candidate),
             assets=self.comparison.assets,
             changed=len(self.comparison.differences),
         )
@@ -57,8 +57,8 @@ def table(report: Report) -> Table:
 def to_json(report: Report) -> str:
     """For programs: ids and codes only, the same in every language."""
     document = {
-        "now": _standard(report.now),
-        "candidate": _standard(report.candidate),
+        "now": [_standard(one) for one in report.now],
+        "candidate": [_standard(one) for one in report.candidate],
         "assets": report.comparison.assets,
         "changed": len(report.comparison.differences),
         "bodies": [_body(counts) for counts in report.comparison.bodies],
@@ -88,6 +88,10 @@ def _cells(counts: BodyCounts) -> Iterator[str]:
         yield f"↑{counts.raised[dimension]} ↓{counts.lowered[dimension]}"
     yield f"+{sum(counts.imposed.values())}"
     yield f"-{sum(counts.lifted.values())}"
+
+
+def _versions(standards: Sequence[Standard]) -> str:
+    return ", ".join(one.version for one in standards)
 
 
 def _standard(standard: Standard) -> dict[str, str]:

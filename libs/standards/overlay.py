@@ -14,7 +14,7 @@ from libs.contracts import Dimension, Profile, Text
 from libs.contracts.words import FactName, Slug
 from libs.standards.conditions import ASSET_NAMES, compile_condition
 from libs.standards.document import Entry, Fact, Obligation, Rule, StandardDocument
-from libs.standards.loading import Place, Source, StandardError, disagreements, level_constants
+from libs.standards.loading import Place, Source, StandardError, disagreements, level_constants, parse
 
 HEAD: Final = "overlay.yaml"
 CHANGES: Final = "changes"
@@ -128,6 +128,7 @@ class Refusal(StrEnum):
     UNDECLARED = "undeclared"
     NOT_SEPARATED = "not_separated"
     NOT_IN_CHARGE = "not_in_charge"
+    OTHER_NETWORK = "other_network"
 
 
 class OverlayRefusedError(Exception):
@@ -140,6 +141,7 @@ class OverlayRefusedError(Exception):
             Refusal.NOT_SEPARATED: f"the network {network} of {body} is not separated, so the base standard holds there",
             Refusal.NOT_IN_CHARGE: f"the network {network} is in the charge of {in_charge}, not of {body}: "
             f"only {in_charge} may have a standard for it",
+            Refusal.OTHER_NETWORK: f"the network {network} names it, but it is of {body}, which is on another network",
         }
         super().__init__(sentence[why])
 
@@ -202,6 +204,20 @@ def refuse_overlay(profile: Profile, overlay: Overlay) -> None:
         raise OverlayRefusedError(Refusal.NOT_SEPARATED, body, network.id, network.in_charge)
     if network.in_charge != body:
         raise OverlayRefusedError(Refusal.NOT_IN_CHARGE, body, network.id, network.in_charge)
+
+
+def own_standard(files: Mapping[str, str], base: StandardDocument, profile: Profile, network: str) -> StandardDocument:
+    """What the files say that stands in the base's place on a network: an overlay of the base, or a standard written out whole.
+
+    Raises StandardError, and OverlayRefusedError where the overlay is not for this network or refused.
+    """
+    if HEAD not in files:
+        return parse(files)
+    overlay = parse_overlay(files)
+    refuse_overlay(profile, overlay)
+    if profile.network_of(overlay.document.body) != network:
+        raise OverlayRefusedError(Refusal.OTHER_NETWORK, overlay.document.body, network)
+    return apply_overlay(base, overlay)
 
 
 def entries_of(document: StandardDocument) -> Entries:

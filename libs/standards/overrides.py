@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from libs.contracts import Dimension, OverrideChange, OverrideState
+from libs.contracts import Dimension, OverrideChange, OverrideRef, OverrideState
+from libs.standards.graph import GraphOverride, OverrideEdit
 from libs.standards.standard import Standard
 
 LONGEST: Final = timedelta(days=366)
@@ -128,6 +129,30 @@ class OverridesInForce:
             self._holding.pop(place, None)
         else:
             self._holding[place] = override
+
+
+def edits_of(standard: Standard, overrides: Iterable[tuple[Place, OverrideChange | None]]) -> list[OverrideEdit]:
+    """What a graph of the standard is told of overrides. A level that it does not have holds nowhere: what it would mean nobody has approved."""
+    return [
+        OverrideEdit(place.asset_id, place.body, place.dimension, _graph_override(standard, one))
+        for place, one in overrides
+    ]
+
+
+def _graph_override(standard: Standard, override: OverrideChange | None) -> GraphOverride | None:
+    if override is None:
+        return None
+    try:
+        rank = standard.rank(override.dimension, override.level)
+    except ValueError:
+        return None
+    ref = OverrideRef(
+        override_id=override.override_id,
+        reason=override.reason,
+        approved_by=override.decided_by or "",
+        expires_at=override.expires_at,
+    )
+    return GraphOverride(rank, ref)
 
 
 def _decided(override: OverrideChange) -> tuple[datetime, str]:

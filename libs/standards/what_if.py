@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from libs.contracts import Asset, AssetStatus, Dimension, Levels, Part
+from libs.contracts import Asset, AssetStatus, Dimension, Levels, OverrideChange, Part
 from libs.contracts.words import FactValue
 from libs.standards.graph import NetworkGraph
+from libs.standards.overrides import Place, edits_of
 from libs.standards.standard import DIMENSIONS, Standard
 from libs.standards.verdict import Verdict
 
@@ -20,6 +21,7 @@ FactChanges = Mapping[str, FactValue | None]
 Word = TypeVar("Word", Dimension, Part)
 
 _NO_CHANGES: Final[Mapping[str, FactChanges]] = {}
+_NO_OVERRIDES: Final[Mapping[Place, OverrideChange]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,20 @@ class Comparison:
         """How many assets were compared."""
         return sum(counts.assets for counts in self.bodies)
 
+    @classmethod
+    def joined(cls, networks: Iterable[Comparison]) -> Comparison:
+        """Comparisons of several networks as one; no body is in two of them."""
+        parts = list(networks)
+        return cls(
+            tuple(sorted((counts for part in parts for counts in part.bodies), key=lambda one: one.body)),
+            tuple(
+                sorted(
+                    (difference for part in parts for difference in part.differences),
+                    key=lambda one: (one.asset.body, one.asset.asset_id),
+                )
+            ),
+        )
+
     def of_body(self, body: str) -> Comparison:
         """What of it concerns one body."""
         return Comparison(
@@ -80,8 +96,10 @@ def compare(
     now: Standard,
     candidate: Standard,
     changed_facts: Mapping[str, FactChanges] = _NO_CHANGES,
+    overrides: Mapping[Place, OverrideChange] = _NO_OVERRIDES,
 ) -> Comparison:
-    """What would change of `assets` (each given once) if `candidate` held, and their facts were changed by asset id.
+    """What would change of `assets` (each given once) if `candidate` held, and their facts were changed by asset id; `overrides` hold
+    before and after.
 
     Retired assets are left out, and changes of assets that are not there. Where the scales differ, a level is raised or lowered
     by its rank in its own scale; another code of the same rank alone is no change, nor is another text of an obligation.
@@ -93,7 +111,7 @@ def compare(
     found = (
         difference
         for members in networks.values()
-        for difference in _differences(members, now, candidate, changed_facts)
+        for difference in _differences(members, now, candidate, changed_facts, overrides)
     )
     differences = tuple(sorted(found, key=lambda one: (one.asset.body, one.asset.asset_id)))
     owned = Counter(asset.body for members in networks.values() for asset in members)
@@ -107,14 +125,20 @@ def with_facts(asset: Asset, changes: FactChanges) -> Asset:
 
 
 def _differences(
-    members: Sequence[Asset], now: Standard, candidate: Standard, changed_facts: Mapping[str, FactChanges]
+    members: Sequence[Asset],
+    now: Standard,
+    candidate: Standard,
+    changed_facts: Mapping[str, FactChanges],
+    overrides: Mapping[Place, OverrideChange],
 ) -> Iterator[Difference]:
     """Of one network: levels come down from one body's assets to another's, so all of it is evaluated together."""
     changed = (
         with_facts(asset, changes) if (changes := changed_facts.get(asset.asset_id)) else asset for asset in members
     )
-    after = {verdict.asset.asset_id: verdict for verdict in NetworkGraph(candidate).apply(list(changed))}
-    for verdict in NetworkGraph(now).apply(members):
+    held = list(overrides.items())
+    would = NetworkGraph(candidate).apply(list(changed), edits_of(candidate, held))
+    after = {verdict.asset.asset_id: verdict for verdict in would}
+    for verdict in NetworkGraph(now).apply(members, edits_of(now, held)):
         difference = _difference(verdict, after[verdict.asset.asset_id], now, candidate)
         if difference.raised or difference.lowered or difference.imposed or difference.lifted:
             yield difference

@@ -22,22 +22,13 @@ from libs.contracts import (
     ObligationsChanged,
     OverrideChange,
     OverrideChanged,
-    OverrideRef,
     make_key,
     source_urn,
 )
 from libs.contracts.envelope import CONTENT_TYPE
 from libs.contracts.topics import CLASSIFICATIONS, OBLIGATIONS
-from libs.standards import (
-    GraphOverride,
-    NetworkGraph,
-    OverrideEdit,
-    OverridesInForce,
-    Place,
-    Standard,
-    StandardsInForce,
-    Verdict,
-)
+from libs.standards import NetworkGraph, OverridesInForce, Place, Standard, StandardsInForce, Verdict
+from libs.standards.overrides import edits_of
 
 SERVICE: Final = "classification"
 Clock: TypeAlias = Callable[[], datetime]
@@ -158,7 +149,7 @@ class Classifier:
         self, network: str, changed: Mapping[Place, OverrideChange | None], now: datetime
     ) -> Iterator[Message]:
         here = self._networks[network]
-        edits = _edits(
+        edits = edits_of(
             here.graph.standard, ((place, one) for place, one in changed.items() if place.network == network)
         )
         for verdict in here.graph.apply((), edits) if edits else ():
@@ -207,7 +198,7 @@ class Classifier:
         if network not in self._networks:
             standard = self._standards.of(network)
             graph = NetworkGraph(standard)
-            graph.apply((), _edits(standard, self._overrides.of(network).items()))
+            graph.apply((), edits_of(standard, self._overrides.of(network).items()))
             self._networks[network] = _Network(graph, Scribe(standard, self._municipality, self._withdrawn))
         return self._networks[network]
 
@@ -356,30 +347,6 @@ class Scribe:
         imposed = [self._imposed[one] for one in now if one not in before]
         lifted = [self._lifted[one] for one in before if one not in now and one in self._lifted]
         return b'"in_force":%b,"imposed":[%b],"lifted":[%b]' % (to_json(now), b",".join(imposed), b",".join(lifted))
-
-
-def _edits(standard: Standard, overrides: Iterable[tuple[Place, OverrideChange | None]]) -> list[OverrideEdit]:
-    return [
-        OverrideEdit(place.asset_id, place.body, place.dimension, _graph_override(standard, one))
-        for place, one in overrides
-    ]
-
-
-def _graph_override(standard: Standard, override: OverrideChange | None) -> GraphOverride | None:
-    """None also for a level that the standard no longer has: what it would mean there nobody has approved."""
-    if override is None:
-        return None
-    try:
-        rank = standard.rank(override.dimension, override.level)
-    except ValueError:
-        return None
-    ref = OverrideRef(
-        override_id=override.override_id,
-        reason=override.reason,
-        approved_by=override.decided_by or "",
-        expires_at=override.expires_at,
-    )
-    return GraphOverride(rank, ref)
 
 
 def _ref(asset: Asset) -> dict[str, str]:

@@ -14,6 +14,7 @@ from libs.contracts import Profile
 from libs.persistence import PostgresSettings
 from libs.security import HttpSettings, OidcSettings
 from libs.standards import Standard, StandardsInForce, compile_standard, parse
+from libs.standards.overlay import own_standard
 
 BASE: Final = Path(__file__).resolve().parents[2] / "standards" / "base"
 
@@ -40,24 +41,33 @@ class Settings(BaseSettings):
         return Profile.model_validate(yaml.safe_load(self.profile.read_text(encoding="utf-8")))
 
     def read_standards(self, profile: Profile) -> StandardsInForce:
-        """The base, and what separated networks have in its place. Raises as `read_standard`, and ValueError where scales differ."""
+        """The base, and what separated networks have in its place: an overlay of it, or a standard of their own.
+
+        Raises as `read_standard`, OverlayRefusedError, and ValueError where scales differ.
+        """
+        base = self.read_standard()
         own = {
-            network.id: _read(self.standard.parent / network.standard)
+            network.id: compile_standard(
+                own_standard(_files(self.standard.parent / network.standard), base.document, profile, network.id)
+            )
             for network in profile.networks
             if network.standard is not None
         }
-        return StandardsInForce(self.read_standard(), own)
+        return StandardsInForce(base, own)
 
     def read_standard(self) -> Standard:
         """The base. Raises OSError, or StandardError naming file, line and column."""
-        return _read(self.standard)
+        return compile_standard(parse(_files(self.standard)))
 
 
-def _read(folder: Path) -> Standard:
+def _files(folder: Path) -> dict[str, str]:
+    """Raises FileNotFoundError where there is none."""
     files = sorted(folder.rglob("*.yaml"))
-    return compile_standard(
-        parse({file.relative_to(folder).as_posix(): file.read_text(encoding="utf-8") for file in files})
-    )
+    if not files:
+        raise FileNotFoundError(
+            f"{folder} has no standard: put its YAML files there, or mend `standard` in the profile"
+        )
+    return {file.relative_to(folder).as_posix(): file.read_text(encoding="utf-8") for file in files}
 
 
 class MigrationSettings(BaseSettings):

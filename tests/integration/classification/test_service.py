@@ -398,8 +398,7 @@ async def test_who_may_not_read_is_refused(service: Service, issuer: tuple[str, 
 async def test_a_standard_that_withdraws_a_duty_lifts_it_under_its_name(
     stack: Stack, service: Service, tmp_path: Path
 ) -> None:
-    later = tmp_path / "later"
-    shutil.copytree(BASE, later)
+    later = Path(shutil.copytree(BASE.parent, tmp_path / "later")) / "base"
     human = later / "obligations" / "human.yaml"
     head, *duties = human.read_text(encoding="utf-8").split("\n- id: ")
     human.write_text("\n- id: ".join([head, *(one for one in duties if not one.startswith("H-07"))]), encoding="utf-8")

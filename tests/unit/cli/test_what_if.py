@@ -18,21 +18,23 @@ from typer.testing import CliRunner
 from cli.errors import CliError
 from cli.language import speaking
 from cli.main import app
+from cli.profile import read_profile
 from cli.rows import Names
-from cli.what_if.candidate import BASE, check_facts, read_facts, read_standard
+from cli.what_if.candidate import BASE, BASE_NETWORK, check_facts, read_candidate, read_facts, read_standards
 from cli.what_if.page import Bars, chart, to_html
 from cli.what_if.report import Report, table, to_csv, to_json
 from libs.contracts import Asset
 from libs.standards import Standard
 from libs.standards.what_if import compare
 
+PROFILE = BASE.parents[1] / "samples" / "city" / "profile.yaml"
 HOSTILE = "<script>alert('台帳')</script>"
 FORMULA = '=HYPERLINK("http://example.invalid")'
 
 
 @pytest.fixture(scope="module")
 def base() -> Standard:
-    return read_standard(BASE, date(2026, 4, 1))
+    return read_standards(read_profile(PROFILE), date(2026, 4, 1))[BASE_NETWORK]
 
 
 def asset(asset_id: str, name: str, **more: Any) -> Asset:
@@ -56,7 +58,7 @@ def report(base: Standard) -> Report:
     ]
     changes = {"a1": {"personal_data": None}, "a2": {"mynumber_data": True}}
     names = Names({"mayor": "市長部局 & 本庁"})
-    return Report(compare(register, base, base, changes), base, base, names)
+    return Report(compare(register, base, base, changes), (base,), (base,), names)
 
 
 class Page(HTMLParser):
@@ -201,7 +203,7 @@ class TestCandidateFacts:
         file = tmp_path / "facts.yaml"
         file.write_text(content, encoding="utf-8")
         with pytest.raises(CliError) as refused:
-            check_facts(read_facts(file), ["a1"], base)
+            check_facts(read_facts(file), {"a1": base})
         assert expected in refused.value.sentence("ja")
 
     @pytest.mark.parametrize(
@@ -227,7 +229,58 @@ class TestCandidateFacts:
         file.write_text("a1: {personal_data: false, record_count: 7, medium: null, tags: [x]}", encoding="utf-8")
         changes = read_facts(file)
         assert changes == {"a1": {"personal_data": False, "record_count": 7, "medium": None, "tags": ["x"]}}
-        check_facts(changes, ["a1"], base)
+        check_facts(changes, {"a1": base})
+
+
+class TestStandards:
+    DAY = date(2026, 4, 1)
+
+    def versions(self, candidate: Path | None = None) -> dict[str, str]:
+        given = None if candidate is None else read_candidate(candidate)
+        found = read_standards(read_profile(PROFILE), self.DAY, given)
+        return {network: standard.version for network, standard in found.items()}
+
+    def copied(self, name: str, to: Path, **replaced: str) -> Path:
+        folder = Path(shutil.copytree(BASE.parent / name, to / name))
+        head = folder / ("standard.yaml" if name == "base" else "overlay.yaml")
+        content = head.read_text(encoding="utf-8")
+        for before, after in replaced.items():
+            line = next(line for line in content.splitlines() if line.startswith(f"{before}:"))
+            content = content.replace(line, f"{before}: {after}")
+        head.write_text(content, encoding="utf-8")
+        return folder
+
+    def test_each_network_has_what_the_profile_names(self) -> None:
+        assert self.versions() == {
+            "": "base/2026.1", "waterworks": "base-waterworks/2026.1", "education": "base-education/2026.1",
+        }  # fmt: skip
+
+    def test_a_candidate_overlay_stands_on_its_bodys_network_alone(self, tmp_path: Path) -> None:
+        candidate = self.copied("waterworks", tmp_path, version='"2027.1"')
+
+        assert self.versions(candidate) == self.versions() | {"waterworks": "base-waterworks/2027.1"}
+
+    def test_below_a_candidate_base_of_the_same_version_the_overlays_stay(self, tmp_path: Path) -> None:
+        folder = self.copied("base", tmp_path)
+        rules = folder / "rules.yaml"
+        content = rules.read_text(encoding="utf-8")
+        rules.write_text(content.replace('"minutes" in data_kinds', '"maps" in data_kinds'), encoding="utf-8")
+
+        found = read_standards(read_profile(PROFILE), self.DAY, read_candidate(folder))
+
+        assert {"maps" in str(standard.document.rules) for standard in found.values()} == {True}
+
+    def test_a_candidate_base_of_another_version_leaves_the_others_what_they_have(self, tmp_path: Path) -> None:
+        candidate = self.copied("base", tmp_path, version='"2027.1"')
+
+        assert self.versions(candidate) == self.versions() | {"": "base/2027.1"}
+
+    def test_a_candidate_overlay_of_who_may_have_none_is_refused(self, tmp_path: Path) -> None:
+        candidate = self.copied("waterworks", tmp_path, body="fire")
+
+        with pytest.raises(CliError) as refused:
+            self.versions(candidate)
+        assert "基本方針 §9" in refused.value.sentence("ja")
 
 
 class TestCommand:
