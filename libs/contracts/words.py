@@ -68,6 +68,15 @@ class OverrideState(StrEnum):
     EXPIRED = "expired"
 
 
+class FindingState(StrEnum):
+    """Whether a check shows its obligation met; `lifted` where the obligation no longer binds."""
+
+    MET = "met"
+    NOT_MET = "not_met"
+    UNKNOWN = "unknown"
+    LIFTED = "lifted"
+
+
 class Audience(StrEnum):
     """Who a duty binds (research/jp-standards.md §4)."""
 

@@ -84,7 +84,7 @@ class Inheritance(Entry):
 
 
 class Obligation(Dated):
-    """A duty that binds for every asset for which `when` holds."""
+    """A duty that binds for every asset for which `when` holds. `check` holds where the asset's facts show it met."""
 
     id: Id
     part: Part
@@ -93,11 +93,12 @@ class Obligation(Dated):
     title: Text
     action: Text
     evidence: Text
+    check: Condition | None = None
     period: Annotated[str, StringConstraints(pattern=r"^P(\d+Y)?(\d+M)?(\d+D)?$")] | None = None
     basis: Basis
 
     def duty(self) -> Duty:
-        return Duty(**self.model_dump(exclude={"when", *Dated.model_fields}))
+        return Duty(**self.model_dump(exclude={"when", "check", *Dated.model_fields}))
 
     def duty_ref(self) -> DutyRef:
         return DutyRef(id=self.id, part=self.part, audience=self.audience, title=self.title)

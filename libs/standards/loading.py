@@ -195,6 +195,8 @@ def disagreements(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
                     condition.holds(trial)
             except ConditionError as error:
                 yield (section, at, "when"), str(error)
+            if section == "obligations" and entry.check is not None:
+                yield from _wrong_check((section, at, "check"), entry.check, fact_names, trials)
             begins, ceases = entry.effective_from, entry.effective_until
             if begins is not None and ceases is not None and begins >= ceases:
                 yield (
@@ -203,6 +205,20 @@ def disagreements(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
                 )
             if (entry.basis.source == _OURS) != (entry.basis.grade is None):
                 yield (section, at, "basis"), f"give a grade, or say `source: {_OURS}` and give none"
+
+
+def _wrong_check(
+    place: Place, check: str, names: frozenset[str], trials: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[Place, str]]:
+    """A check is asked only of assets that have all the facts that it reads."""
+    try:
+        condition = compile_condition(check, names)
+        if not condition.names - ASSET_NAMES:
+            yield place, "reads no fact: a check says by which facts the obligation is seen to be met"
+        for trial in trials[1::2]:
+            condition.holds(trial)
+    except ConditionError as error:
+        yield place, str(error)
 
 
 def level_constants(standard: StandardDocument) -> frozenset[str]:
@@ -239,7 +255,7 @@ def _check_scales(condition: Condition, codes: Mapping[Dimension, Sequence[str]]
 
 
 def _trial_assets(standard: StandardDocument) -> Iterator[dict[str, Any]]:
-    """What conditions see of assets without facts and with all of them, of each kind and in each zone.
+    """What conditions see of assets without facts and with all of them, in turn, of each kind and in each zone.
 
     One that fails forgets that a number may be null, or compares a fact with a value of another type.
     """

@@ -341,4 +341,5 @@ def _reads(entry: object, base: StandardDocument, merged: StandardDocument) -> f
     if not isinstance(entry, Rule | Obligation):
         return frozenset()
     names = {*base.facts, *merged.facts, *ASSET_NAMES, *level_constants(base), *Dimension}
-    return compile_condition(entry.when, frozenset(names)).names
+    told = (entry.when, entry.check) if isinstance(entry, Obligation) and entry.check else (entry.when,)
+    return frozenset().union(*(compile_condition(one, frozenset(names)).names for one in told))

@@ -9,7 +9,7 @@ from datetime import date
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
-from libs.contracts import Dimension, Duty, DutyRef, RelationType
+from libs.contracts import Dimension, Duty, DutyRef, FindingState, RelationType
 from libs.contracts import Standard as PublishedStandard
 from libs.contracts.words import FactValue
 from libs.standards.conditions import ASSET_NAMES, EMPTY, Condition, compile_condition, expected, fits
@@ -65,6 +65,12 @@ class Standard:
         ]
         obligations = _compiled_obligations(document, day, fact_names | self._level_names)
         self._alike = _alike(obligations, frozenset(self._level_constants))
+        self._checks = {
+            duty.id: compile_condition(duty.check, fact_names)
+            for duty in document.obligations
+            if duty.check is not None and duty.holds_on(day)
+        }
+        self._checked: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._rule_facts = self._facts_read(condition for _, condition in self._rules)
         self._duty_facts = self._facts_read(condition for _, condition in obligations)
         self._by_id = {obligation.id: obligation for obligation in document.obligations}
@@ -110,6 +116,27 @@ class Standard:
         if (known := self._in_force.get(key)) is None:
             known = _remember(self._in_force, key, self._oblige(key))
         return known
+
+    def findings(
+        self, obligations: tuple[str, ...], kind: str, zone: str | None, facts: Facts
+    ) -> tuple[tuple[str, FindingState], ...]:
+        """Of those of the obligations that carry a check, whether the facts show them met; sorted by id.
+
+        A check is asked only where the asset has every fact that it reads, of the declared type: else it is unknown.
+        """
+        if (checked := self._checked.get(obligations)) is None:
+            checked = _remember(self._checked, obligations, tuple(one for one in obligations if one in self._checks))
+        return tuple((one, self._finding(self._checks[one], kind, zone, facts)) for one in checked)
+
+    def _finding(self, check: Condition, kind: str, zone: str | None, facts: Facts) -> FindingState:
+        declared = self.document.facts
+        values: dict[str, Any] = {"kind": kind, "zone": zone or ""}
+        for name in check.names - ASSET_NAMES:
+            value = facts.get(name)
+            if value is None or not fits(declared[name], value):
+                return FindingState.UNKNOWN
+            values[name] = tuple(value) if isinstance(value, list) else value
+        return FindingState.MET if check.holds(values) else FindingState.NOT_MET
 
     def fact_problems(self, facts: Facts) -> list[FactProblem]:
         """The declared facts whose value is of another type than declared, or none of the declared values: they count as missing."""
