@@ -214,7 +214,7 @@ def _wrong_check(
     try:
         condition = compile_condition(check, names)
         if not condition.names - ASSET_NAMES:
-            yield place, "reads no fact: a check says by which facts the obligation is seen to be met"
+            raise ConditionError("reads no fact: a check says by which facts the obligation is seen to be met")
         for trial in trials[1::2]:
             condition.holds(trial)
     except ConditionError as error:

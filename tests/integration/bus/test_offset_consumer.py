@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -65,12 +66,23 @@ async def test_every_record_is_written_once_though_the_task_is_cut_off_again_and
     source = await bus.topic()
     subscription = bus.subscription(source, limits=Limits(max_records=10))
     await bus.send(numbered(source, 2000))
-    lives = 0
+    lives, batches, cut = 0, 0, asyncio.Event()
+
+    async def written(connection: Any, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters) -> None:
+        nonlocal batches
+        batches += 1
+        if batches % 20 == 0:
+            cut.set()
+        await write(connection, records, dead_letters)
 
     while len(await items(pool, source)) < 2000:
         monkeypatch.setattr("libs.bus.offset_task.STOP_PATIENCE", lives % 2)
-        work = asyncio.create_task(OffsetTask(subscription, PARTITION, pool, write).run())
-        await asyncio.sleep(0.1 + 0.03 * (lives % 3))
+        cut.clear()
+        work = asyncio.create_task(OffsetTask(subscription, PARTITION, pool, written).run())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(cut.wait(), 2)
+        # before, in and after the transaction of the batch
+        await asyncio.sleep(0.002 * (lives % 4))
         work.cancel()
         await asyncio.wait({work})
         lives += 1
