@@ -17,6 +17,7 @@ from libs.contracts.words import (
     DeclaredLevels,
     Dimension,
     Facts,
+    FindingState,
     LevelCode,
     Levels,
     OverrideState,
@@ -194,6 +195,25 @@ class ObligationsChanged(CloudEvent[ObligationsChange]):
     """On `daicho.obligations.v1`; same `revision` counter as the classification's."""
 
     type: Literal["daicho.obligations.changed.v1"] = "daicho.obligations.changed.v1"
+
+
+class FindingChange(Contract):
+    """Whether an obligation is seen to be met at an asset; `before` is None where nothing was told of it yet.
+
+    Of an obligation that is unknown from the beginning nothing is told; `lifted` ends what was told.
+    """
+
+    asset: AssetRef
+    asset_revision: int
+    obligation: DutyRef
+    before: FindingState | None
+    after: FindingState
+
+
+class FindingChanged(CloudEvent[FindingChange]):
+    """On `daicho.findings.v1`; `subject` is the finding's id, `<asset id>/<obligation id>`."""
+
+    type: Literal["daicho.finding.changed.v1"] = "daicho.finding.changed.v1"
 
 
 class Standard(Contract):

@@ -14,6 +14,7 @@ from libs.contracts.events import (
     ClassificationChanged,
     DeadLettered,
     DeadLetterReleased,
+    FindingChanged,
     ObligationsChanged,
     OverrideChanged,
     StandardPublished,
@@ -102,6 +103,15 @@ CONTROL: Final = Topic(
     max_record_bytes=4 * MAX_RECORD_BYTES,
     description="Standards, profiles and overrides: never behind data.",
 )
+FINDINGS: Final = Topic(
+    name="daicho.findings.v1",
+    key="network/body/finding id",
+    messages=(FindingChanged,),
+    writers=frozenset({Principal.CLASSIFICATION}),
+    readers=_EVERYONE,
+    compacted=True,
+    description="Which obligations are seen to be met, and which not.",
+)
 DEADLETTERS: Final = Topic(
     name="daicho.deadletter.v1",
     key="key of the parked message",
@@ -112,4 +122,4 @@ DEADLETTERS: Final = Topic(
     description="What could not be taken, whole, with the reason; kept until released.",
 )
 
-TOPICS: Final = (FEED, ASSETS, CLASSIFICATIONS, OBLIGATIONS, CONTROL, DEADLETTERS)
+TOPICS: Final = (FEED, ASSETS, CLASSIFICATIONS, OBLIGATIONS, FINDINGS, CONTROL, DEADLETTERS)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Final, NamedTuple
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from libs.contracts import (
     Dimension,
     Duty,
     Explanation,
+    FindingState,
     Levels,
     Part,
     ProblemType,
@@ -69,12 +71,22 @@ class Page(BaseModel):
 
 
 class BodySummary(BaseModel):
-    """`levels` counts assets by dimension and level; `obligations_in_force` counts over all assets."""
+    """`levels` counts assets by dimension and level; the others count obligations over all assets, `met` and `not_met` by their checks."""
 
     body: Slug
     assets: int
     levels: dict[Dimension, dict[str, int]]
     obligations_in_force: int
+    met: int
+    not_met: int
+
+
+class ShownFinding(BaseModel):
+    """Whether an obligation is seen to be met, and since when; None where nothing was told of it yet."""
+
+    obligation: str
+    state: FindingState
+    since: datetime | None
 
 
 class _Published(NamedTuple):
@@ -82,6 +94,7 @@ class _Published(NamedTuple):
 
     standard: PublishedStandard
     duties: Mapping[str, Duty]
+    checked: frozenset[str]
 
 
 class Api:
@@ -99,6 +112,7 @@ class Api:
         router.get("/classifications")(self.classifications)
         router.get("/classifications/{asset_id}", response_model=ClassifiedAsset)(self.classification)
         router.get("/classifications/{asset_id}/obligations", response_model=tuple[Duty, ...])(self.obligations)
+        router.get("/classifications/{asset_id}/findings", response_model=tuple[ShownFinding, ...])(self.findings)
         router.get("/standard")(self.standard)
         router.get("/summary")(self.summary)
         return router
@@ -110,6 +124,7 @@ class Api:
         kind: AssetKind | None = None,
         zone: Zone | None = None,
         obligation: str | None = None,
+        unmet: str | None = None,
         part: Part | None = None,
         audience: Audience | None = None,
         min_confidentiality: LevelCode | None = None,
@@ -120,7 +135,8 @@ class Api:
     ) -> Page:
         """Assets by id; each minimum is a level of the standard's scale and finds that level and those above.
 
-        Of `obligation`, `part` and `audience`, what is given must all be true of one obligation in force.
+        Of `obligation`, `part` and `audience`, what is given must all be true of one obligation in force. `unmet` is an obligation whose
+        check shows that it is not met.
         """
         levels = {
             dimension: self._at_least(dimension, code)
@@ -129,7 +145,8 @@ class Api:
         }
         scope = caller.scope(self._bodies)
         duties = self._duties_of(scope, obligation, part, audience)
-        wanted = store.Wanted(body=body, kind=kind, zone=zone, duties=duties, levels=levels)
+        self._check_carried(scope, unmet)
+        wanted = store.Wanted(body=body, kind=kind, zone=zone, duties=duties, unmet=unmet, levels=levels)
         async with self._sessions.session(scope) as session:
             rows = await store.page(session, wanted, after=after, limit=limit + 1)
         items = tuple(self._shown(row) for row in rows[:limit])
@@ -160,6 +177,20 @@ class Api:
         response.headers["ETag"] = tag
         return tuple(duties[one] for one in row.in_force)
 
+    async def findings(self, asset_id: UUID, caller: Reader) -> tuple[ShownFinding, ...]:
+        """Of the obligations in force that carry a check, whether each is seen to be met; those of which nothing was told are unknown."""
+        row = await self._row(asset_id, caller)
+        async with self._sessions.session(caller.scope(self._bodies)) as session:
+            told = {one.obligation: one for one in await store.findings_of(session, row.body, [asset_id])}
+        carried = self._by_network[row.network].checked
+        return tuple(
+            ShownFinding(obligation=duty_id, state=told[duty_id].state, since=told[duty_id].since)
+            if duty_id in told
+            else ShownFinding(obligation=duty_id, state=FindingState.UNKNOWN, since=None)
+            for duty_id in row.in_force
+            if duty_id in carried
+        )
+
     async def standard(self, caller: Reader, body: Slug | None = None) -> PublishedStandard:
         """The base standard, or with `body` the one in force there: its scales in rising order, and every obligation."""
         if body is None:
@@ -176,12 +207,17 @@ class Api:
                 for body, level, count in await store.level_counts(session, dimension):
                     counts.setdefault(body, {}).setdefault(dimension, {})[level] = count
             duties = dict(await store.duty_counts(session))
+            findings: dict[str, dict[FindingState, int]] = {}
+            for body, state, count in await store.finding_counts(session):
+                findings.setdefault(body, {})[FindingState(state)] = count
         return tuple(
             BodySummary(
                 body=body,
                 assets=sum(levels[Dimension.CONFIDENTIALITY].values()),
                 levels={dimension: self._in_order(dimension, found) for dimension, found in levels.items()},
                 obligations_in_force=duties.get(body, 0),
+                met=findings.get(body, {}).get(FindingState.MET, 0),
+                not_met=findings.get(body, {}).get(FindingState.NOT_MET, 0),
             )
             for body, levels in sorted(counts.items())
         )
@@ -217,6 +253,11 @@ class Api:
             for network, here in by_network.items()
         }
 
+    def _check_carried(self, scope: Collection[str], unmet: str | None) -> None:
+        networks = map(self._profile.network_of, scope)
+        if unmet is not None and not any(unmet in self._by_network[network].checked for network in networks):
+            raise _invalid("unmet", "classification.check_unknown")
+
     def _in_order(self, dimension: Dimension, counts: Mapping[str, int]) -> dict[str, int]:
         """In the order of the scale; a level of an earlier standard, which is there until it is evaluated anew, at the end."""
         scale = self._base.scales[dimension]
@@ -231,7 +272,8 @@ class Api:
 
 def _published(standard: Standard) -> _Published:
     published = standard.published()
-    return _Published(published, {duty.id: duty for duty in published.duties})
+    checked = frozenset(one.id for one in standard.document.obligations if one.check is not None)
+    return _Published(published, {duty.id: duty for duty in published.duties}, checked)
 
 
 def _tag_of(row: store.ClassificationRow) -> str:

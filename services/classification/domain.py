@@ -18,6 +18,8 @@ from libs.contracts import (
     Dimension,
     DutyRef,
     Explanation,
+    FindingChanged,
+    FindingState,
     Levels,
     ObligationsChanged,
     OverrideChange,
@@ -26,7 +28,7 @@ from libs.contracts import (
     source_urn,
 )
 from libs.contracts.envelope import CONTENT_TYPE
-from libs.contracts.topics import CLASSIFICATIONS, OBLIGATIONS
+from libs.contracts.topics import CLASSIFICATIONS, FINDINGS, OBLIGATIONS
 from libs.standards import NetworkGraph, OverridesInForce, Place, Standard, StandardsInForce, Verdict
 from libs.standards.overrides import edits_of
 
@@ -53,6 +55,9 @@ _LEVELS: Final = _Kind(CLASSIFICATIONS.name, ClassificationChanged.model_fields[
 _DUTIES: Final = _Kind(OBLIGATIONS.name, ObligationsChanged.model_fields["type"].default, "o")
 
 
+_FINDING: Final = _Kind(FINDINGS.name, FindingChanged.model_fields["type"].default, "f")
+
+
 class Message(NamedTuple):
     """An event as it goes to the bus."""
 
@@ -70,6 +75,14 @@ class Published:
     levels: Levels | None = None
     reasons: Reasons = ()
     in_force: Duties = ()
+
+
+class Finding(NamedTuple):
+    """What the last event said of one obligation of an asset."""
+
+    revision: int
+    state: FindingState
+    duty: DutyRef
 
 
 class Classifier:
@@ -94,6 +107,7 @@ class Classifier:
         self._overrides = OverridesInForce()
         self._networks: dict[str, _Network] = {}
         self._published: dict[bytes, Published] = {}
+        self._findings: dict[bytes, dict[str, Finding]] = {}
         self._seen: dict[bytes, int] = {}
 
     def recall_levels(self, key: bytes, event: ClassificationChanged) -> None:
@@ -107,6 +121,13 @@ class Classifier:
         last = self._published.setdefault(key, Published())
         last.revision = max(last.revision, event.revision or 0)
         last.in_force = event.data.in_force
+
+    def recall_finding(self, event: FindingChanged) -> None:
+        """As `recall_levels`."""
+        change = event.data
+        key = make_key(event.network or "", event.body or "", change.asset.asset_id)
+        finding = Finding(event.revision or 0, change.after, change.obligation)
+        self._findings.setdefault(key, {})[change.obligation.id] = finding
 
     def learn(self, event: OverrideChanged) -> None:
         """Take note of an override; what it changes is `due`."""
@@ -154,7 +175,7 @@ class Classifier:
         )
         for verdict in here.graph.apply((), edits) if edits else ():
             key = make_key(network, verdict.asset.body, verdict.asset.asset_id)
-            yield from self._compared(here.scribe, key, verdict, None, to_json(now))
+            yield from self._compared(here, key, verdict, None, to_json(now))
 
     def _anew(self, network: str, was: _Network, time: bytes) -> Iterator[Message]:
         """Evaluate a network by the standard that holds there now."""
@@ -162,7 +183,7 @@ class Classifier:
         here.newest = was.newest
         for verdict in here.graph.apply(was.graph.assets()):
             key = make_key(network, verdict.asset.body, verdict.asset.asset_id)
-            yield from self._compared(here.scribe, key, verdict, None, time)
+            yield from self._compared(here, key, verdict, None, time)
 
     def _evaluate(self, network: str, changes: _Changes, time: bytes) -> Iterator[Message]:
         some_cause = next(iter(changes.causes.values()))
@@ -170,29 +191,52 @@ class Classifier:
         for verdict in here.graph.apply(list(changes.latest.values())):
             asset = verdict.asset
             key = make_key(network, asset.body, asset.asset_id)
-            yield from self._compared(here.scribe, key, verdict, changes.causes.get(key, some_cause).traceparent, time)
+            yield from self._compared(here, key, verdict, changes.causes.get(key, some_cause).traceparent, time)
         for key, event in changes.causes.items():
             if event.data.after.status is AssetStatus.RETIRED:
                 # also where the asset has gone on under another body's key, by this batch or before it
                 gone = Verdict(event.data.after, None, {}, (), changed=True)
-                yield from self._compared(here.scribe, key, gone, event.traceparent, time)
+                yield from self._compared(here, key, gone, event.traceparent, time)
 
     def _compared(
-        self, scribe: Scribe, key: bytes, verdict: Verdict, traceparent: str | None, time: bytes
+        self, here: _Network, key: bytes, verdict: Verdict, traceparent: str | None, time: bytes
     ) -> list[Message]:
         """The events of a verdict that differs from what was published last; none where it says the same."""
-        last = self._published.get(key) or Published()
+        scribe, last = here.scribe, self._published.get(key) or Published()
         reasons = _reasons(verdict.explanations)
         # every level has its reason, which names it
         levels_differ = last.reasons != reasons
         duties_differ = last.in_force != verdict.obligations
+        findings = self._found(here, key, verdict, traceparent, time)
         if not levels_differ and not duties_differ:
-            return []
+            return findings
         now = Published(last.revision + 1, verdict.levels, reasons, verdict.obligations)
         self._published[key] = now
         event = _Event(verdict, last, now, self._seen.get(key, 0), traceparent, time)
         messages = [scribe.levels(key, event)] if levels_differ else []
-        return [*messages, scribe.obligations(key, event)] if duties_differ else messages
+        if duties_differ:
+            messages.append(scribe.obligations(key, event))
+        return messages + findings
+
+    def _found(
+        self, here: _Network, key: bytes, verdict: Verdict, traceparent: str | None, time: bytes
+    ) -> list[Message]:
+        """The events of findings that differ from those published last. An obligation nothing was told of counts as unknown."""
+        asset, known = verdict.asset, self._findings.get(key)
+        found = here.graph.standard.findings(verdict.obligations, asset.kind, asset.zone, asset.facts)
+        if known is None and all(state is FindingState.UNKNOWN for _, state in found):
+            return []
+        known, now = self._findings.setdefault(key, {}), dict(found)
+        messages = []
+        for duty_id in sorted(known.keys() | now.keys()):
+            was, state = known.get(duty_id), now.get(duty_id, FindingState.LIFTED)
+            if state is (was.state if was else FindingState.UNKNOWN):
+                continue
+            duty = was.duty if was and state is FindingState.LIFTED else here.graph.standard.duty_ref(duty_id)
+            known[duty_id] = Finding(was.revision + 1 if was else 1, state, duty)
+            told = _Told(verdict, was, known[duty_id], self._seen.get(key, 0), traceparent, time)
+            messages.append(here.scribe.finding(key, told))
+        return messages
 
     def _network(self, network: str) -> _Network:
         if network not in self._networks:
@@ -241,6 +285,17 @@ class _Event(NamedTuple):
     time: bytes
 
 
+class _Told(NamedTuple):
+    """As `_Event`, of one finding."""
+
+    verdict: Verdict
+    before: Finding | None
+    now: Finding
+    asset_revision: int
+    traceparent: str | None
+    time: bytes
+
+
 class _Common(NamedTuple):
     """What all events of a kind say that come from one body: attributes as members of a JSON object, and headers."""
 
@@ -280,14 +335,25 @@ class Scribe:
             known = _remember(self._changed, changed, self._duties(*changed))
         return self._message(_DUTIES, key, event, b'"levels":%b,%b' % (self._level_json(event.now.levels), known))
 
-    def _message(self, kind: _Kind, key: bytes, event: _Event, data: bytes) -> Message:
+    def finding(self, key: bytes, event: _Told) -> Message:
+        subject = f"{event.verdict.asset.asset_id}/{event.now.duty.id}"
+        data = b'"obligation":%b,"before":%b,"after":%b' % (
+            to_json(event.now.duty),
+            to_json(event.before and event.before.state),
+            to_json(event.now.state),
+        )
+        return self._message(_FINDING, b"%b/%b" % (key, event.now.duty.id.encode()), event, data, subject)
+
+    def _message(self, kind: _Kind, key: bytes, event: _Event | _Told, data: bytes, subject: str = "") -> Message:
+        """`subject` where it is not the asset."""
         asset, revision = event.verdict.asset, event.now.revision
-        event_id = f"{asset.asset_id}:{revision}:{kind.suffix}"
+        subject = subject or asset.asset_id
+        event_id = f"{subject}:{revision}:{kind.suffix}"
         common = self._common_of(kind, asset.body, asset.network)
         headers = [
             *common.headers,
             ("ce_id", event_id.encode()),
-            ("ce_subject", asset.asset_id.encode()),
+            ("ce_subject", subject.encode()),
             ("ce_revision", b"%d" % revision),
         ]
         trace = b""
@@ -298,7 +364,7 @@ class Scribe:
         value = b'{%b,"id":%b,"subject":%b,"time":%b,"revision":%d,%b"data":{"asset":%b,"asset_revision":%d,%b}}' % (
             common.attributes,
             to_json(event_id),
-            to_json(asset.asset_id),
+            to_json(subject),
             event.time,
             revision,
             trace,

@@ -17,7 +17,7 @@ import httpx
 from libs.bus import Limits, OffsetConsumer, OutboxRelay, PartitionWorker, Subscription
 from libs.bus.handlers import Apply
 from libs.contracts import Profile
-from libs.contracts.topics import ASSETS, CLASSIFICATIONS, OBLIGATIONS
+from libs.contracts.topics import ASSETS, CLASSIFICATIONS, FINDINGS, OBLIGATIONS
 from libs.observability import Metrics, Probe, configure_logging
 from libs.observability.health import Health
 from libs.persistence import OutboxProbe, Pool, PostgresProbe, Sessions, create_pool, upgrade
@@ -83,6 +83,7 @@ class Service:
             (CLASSIFICATIONS.name, projector.apply_levels),
             (OBLIGATIONS.name, projector.apply_duties),
             (ASSETS.name, projector.apply_assets),
+            (FINDINGS.name, projector.apply_findings),
         ]
         consumers = [
             OffsetConsumer(self._subscription(f"{PROJECTION}-{topic}", topic, READING), pool, apply)

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from libs.contracts import AssetKind, Dimension, Zone
+from libs.contracts import AssetKind, Dimension, FindingState, Zone
 from libs.persistence import (
     OffsetsTable,
     OutboxTable,
@@ -63,6 +63,20 @@ class ClassificationRow(Base, table=True):
         nullable=False,
         sa_column_kwargs={"server_default": text("'{}'::character varying[]")},
     )
+
+
+class FindingRow(Base, table=True):
+    """Whether an obligation that carries a check is seen to be met at an asset, and since when; those never told of are unknown."""
+
+    __tablename__ = "asset_finding"
+    __table_args__ = (Index("ix_asset_finding_state", "state", "obligation", "asset_id"),)
+
+    body: str = Field(primary_key=True)
+    asset_id: UUID = Field(primary_key=True)
+    obligation: str = Field(primary_key=True)
+    state: str
+    since: datetime = Field(sa_type=DateTime(timezone=True))
+    revision: int = Field(sa_type=BigInteger)
 
 
 class OverrideRow(Base, table=True):
@@ -137,6 +151,17 @@ class Shown(NamedTuple):
     in_force: list[str] | None = None
 
 
+class ShownFinding(NamedTuple):
+    """What one event shows of a finding."""
+
+    body: str
+    asset_id: str
+    obligation: str
+    state: str
+    since: datetime
+    revision: int
+
+
 _STAGING: Final = StagingTable(
     "classification_batch",
     {
@@ -198,6 +223,15 @@ WHERE shown.asset_revision < excluded.asset_revision
 """
 
 
+_MERGE_FINDINGS: Final = """
+INSERT INTO asset_finding AS shown (body, asset_id, obligation, state, since, revision)
+SELECT * FROM unnest($1::text[], $2::uuid[], $3::text[], $4::text[], $5::timestamptz[], $6::bigint[])
+ON CONFLICT (body, asset_id, obligation) DO UPDATE SET
+  state = excluded.state, since = excluded.since, revision = excluded.revision
+WHERE shown.revision < excluded.revision
+"""
+
+
 async def show_levels(connection: PoolConnection, bodies: Iterable[str], rows: Sequence[Shown]) -> None:
     """Take a batch of classification events over, of several of one asset the last; an older revision changes nothing."""
     await _merge(connection, bodies, rows, _MERGE_LEVELS)
@@ -211,6 +245,18 @@ async def show_duties(connection: PoolConnection, bodies: Iterable[str], rows: S
 async def show_assets(connection: PoolConnection, bodies: Iterable[str], rows: Sequence[Shown]) -> None:
     """As `show_levels`, of what inventory says of assets: an asset that is only renamed is in no other event."""
     await _merge(connection, bodies, rows, _MERGE_ASSETS)
+
+
+async def show_findings(connection: PoolConnection, bodies: Iterable[str], rows: Sequence[ShownFinding]) -> None:
+    """As `show_levels`, of findings."""
+    newest: dict[tuple[str, str, str], ShownFinding] = {}
+    for row in rows:
+        known = newest.get(row[:3])
+        if known is None or known.revision < row.revision:
+            newest[row[:3]] = row
+    if newest:
+        await connection.execute("SELECT set_config('daicho.bodies', $1, true)", setting_of(bodies))
+        await connection.execute(_MERGE_FINDINGS, *map(list, zip(*newest.values(), strict=True)))
 
 
 async def _merge(connection: PoolConnection, bodies: Iterable[str], rows: Sequence[Shown], statement: str) -> None:
@@ -230,12 +276,13 @@ async def _merge(connection: PoolConnection, bodies: Iterable[str], rows: Sequen
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a list is narrowed to: `levels` has those wanted per dimension, `duties` by network those of which one is to be in force."""
+    """What a list is narrowed to: `levels` has those wanted per dimension, `duties` by network those of which one is to be in force, `unmet` an obligation that is seen not to be met."""
 
     body: str | None = None
     kind: AssetKind | None = None
     zone: Zone | None = None
     duties: Mapping[str, Collection[str]] | None = None
+    unmet: str | None = None
     levels: Mapping[Dimension, Collection[str]] = field(default_factory=dict)
 
 
@@ -254,8 +301,26 @@ async def page(session: AsyncSession, wanted: Wanted, *, after: UUID | None, lim
             for network, duties in wanted.duties.items()
         ]
         query = query.where(or_(*here))
+    if wanted.unmet is not None:
+        seen = (col(FindingRow.state) == FindingState.NOT_MET, col(FindingRow.obligation) == wanted.unmet)
+        same = (col(FindingRow.body) == col(row.body), col(FindingRow.asset_id) == col(row.asset_id))
+        query = query.where(select(FindingRow.obligation).where(*seen, *same).exists())
     if after is not None:
         query = query.where(col(row.asset_id) > after)
+    return (await session.exec(query)).all()
+
+
+async def findings_of(session: AsyncSession, body: str, asset_ids: Iterable[UUID]) -> Sequence[FindingRow]:
+    """What is seen of the obligations in force of some assets of a body."""
+    row = FindingRow
+    here = (col(row.body) == body, col(row.asset_id).in_(set(asset_ids)), col(row.state) != FindingState.LIFTED)
+    return (await session.exec(select(row).where(*here).order_by(col(row.asset_id), col(row.obligation)))).all()
+
+
+async def finding_counts(session: AsyncSession) -> Sequence[tuple[str, str, int]]:
+    """How many findings each body has in each state."""
+    body, state = col(FindingRow.body), col(FindingRow.state)
+    query = select(body, state, func.count()).where(state != FindingState.LIFTED).group_by(body, state)
     return (await session.exec(query)).all()
 
 

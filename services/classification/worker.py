@@ -32,13 +32,14 @@ from libs.contracts import (
     Contract,
     DeadLettered,
     DutyRef,
+    FindingChanged,
     Levels,
     ObligationsChanged,
     OverrideChanged,
     Profile,
     Reason,
 )
-from libs.contracts.topics import ASSETS, CLASSIFICATIONS, CONTROL, DEADLETTERS, MAX_RECORD_BYTES, OBLIGATIONS
+from libs.contracts.topics import ASSETS, CLASSIFICATIONS, CONTROL, DEADLETTERS, FINDINGS, MAX_RECORD_BYTES, OBLIGATIONS
 from libs.standards import StandardsInForce
 from services.classification import store
 from services.classification.control import overrides_in
@@ -83,6 +84,9 @@ class AssetHandler:
             for record in records:
                 duties = decode(ObligationsChanged, record, max_bytes=MAX_RECORD_BYTES)
                 self._classifier.recall_obligations(record.key or b"", duties)
+        async for records in log.read(FINDINGS.name):
+            for record in records:
+                self._classifier.recall_finding(decode(FindingChanged, record, max_bytes=MAX_RECORD_BYTES))
         letters = await _letters(log)
         events: list[AssetChanged] = []
         async for records in log.read(ASSETS.name, until_committed=True):
@@ -207,6 +211,15 @@ class Projector:
         )
         await store.show_duties(connection, self._bodies, [row for _, row in read])
 
+    async def apply_findings(
+        self, connection: Connection, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters
+    ) -> None:
+        """Show a batch of findings."""
+        read = dead_letters.sift(
+            records, lambda one: self._finding(decode(FindingChanged, one, max_bytes=MAX_RECORD_BYTES))
+        )
+        await store.show_findings(connection, self._bodies, [row for _, row in read])
+
     async def apply_assets(
         self, connection: Connection, records: Sequence[ConsumerRecord], _dead_letters: PartitionDeadLetters
     ) -> None:
@@ -235,14 +248,23 @@ class Projector:
         change = event.data
         return self._shown(event, change.asset, change.asset_revision)._replace(in_force=list(change.in_force))
 
-    def _shown(self, event: CloudEvent[Contract], asset: AssetRef, asset_revision: int) -> store.Shown:
+    def _finding(self, event: FindingChanged) -> store.ShownFinding:
+        self._check_body(event)
+        change = event.data
+        asset_id, obligation = change.asset.asset_id, change.obligation.id
+        return store.ShownFinding(event.body or "", asset_id, obligation, change.after, event.time, event.revision or 0)
+
+    def _check_body(self, event: CloudEvent[Contract]) -> None:
         """Raises Rejected for a body that the profile does not declare: no row may be written that nobody could read."""
         if event.body is None or event.network is None or event.body not in self._bodies:
             raise Rejected(Reason.UNKNOWN_BODY, "body", sentence(f"reason.{Reason.UNKNOWN_BODY}"))
+
+    def _shown(self, event: CloudEvent[Contract], asset: AssetRef, asset_revision: int) -> store.Shown:
+        self._check_body(event)
         return store.Shown(
-            body=event.body,
+            body=event.body or "",
             asset_id=asset.asset_id,
-            network=event.network,
+            network=event.network or "",
             name=asset.name,
             kind=asset.kind,
             zone=asset.zone,

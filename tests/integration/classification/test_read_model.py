@@ -16,7 +16,7 @@ import yaml
 
 from libs.bus import KafkaSettings, PartitionDeadLetters, Subscription
 from libs.contracts import AssetChanged, Audience, Part, Profile, kafka_headers, make_key
-from libs.contracts.topics import ASSETS, CLASSIFICATIONS, OBLIGATIONS
+from libs.contracts.topics import ASSETS, CLASSIFICATIONS, FINDINGS, OBLIGATIONS
 from libs.observability import Metrics
 from libs.persistence import Pool
 from libs.standards import Standard, StandardsInForce
@@ -33,12 +33,12 @@ Get = Callable[..., Any]
 
 
 class Log:
-    """What the three topics hold, as the worker makes it of changes of assets."""
+    """What the topics hold, as the worker makes it of changes of assets."""
 
     def __init__(self, standard: Standard) -> None:
         self._classifier = Classifier(StandardsInForce(standard), PROFILE.municipality, lambda: NOW)
         self._revisions: dict[str, int] = {}
-        self.topics: dict[str, list[Any]] = {ASSETS.name: [], CLASSIFICATIONS.name: [], OBLIGATIONS.name: []}
+        self.topics: dict[str, list[Any]] = {one.name: [] for one in (ASSETS, CLASSIFICATIONS, OBLIGATIONS, FINDINGS)}
 
     def change(self, asset_id: str, body: str = "mayor", **fields: Any) -> None:
         self._revisions[asset_id] = revision = self._revisions.get(asset_id, 0) + 1
@@ -75,6 +75,7 @@ async def show(pool: Pool, topic: str, records: Sequence[Any]) -> None:
         ASSETS.name: projector.apply_assets,
         CLASSIFICATIONS.name: projector.apply_levels,
         OBLIGATIONS.name: projector.apply_duties,
+        FINDINGS.name: projector.apply_findings,
     }[topic]
     subscription = Subscription(
         settings=KafkaSettings(bootstrap="none"),
@@ -270,3 +271,41 @@ async def rows(pool: Pool) -> list[dict[str, Any]]:
         await connection.execute("SELECT set_config('daicho.bodies', 'mayor', true)")
         found = await connection.fetch("SELECT * FROM asset_classification ORDER BY asset_id")
     return [{name: value for name, value in row.items() if name != "asset_revision"} for row in found]
+
+
+async def test_what_checks_show_is_told_of_each_asset_and_unmet_ones_are_found(pool: Pool, log: Log, get: Get) -> None:
+    log.change(ROLL, facts={**RESIDENTS, "encrypted": False, "access_restricted": True})
+    log.change(DRAFT, facts={**RESIDENTS, "encrypted": True})
+    log.change(SYSTEM, body="election", facts={**RESIDENTS, "encrypted": False})
+    await show_all(pool, log)
+
+    found = {one["obligation"]: one for one in (await get(f"classifications/{ROLL}/findings")).json()}
+    assert {name: one["state"] for name, one in found.items() if one["state"] != "unknown"} == {
+        "T-06": "not_met", "C-13": "met",
+    }  # fmt: skip
+    assert found["T-06"]["since"] is not None
+    assert found["C-03"] == {"obligation": "C-03", "state": "unknown", "since": None}
+    assert ids(await get("classifications?unmet=T-06")) == [ROLL]
+    assert ids(await get("classifications?unmet=T-06", ["mayor", "election"])) == [ROLL, SYSTEM]
+    assert ids(await get("classifications?unmet=C-13")) == []
+    [summary] = (await get("summary")).json()
+    assert (summary["met"], summary["not_met"]) == (2, 1)
+    assert (await get(f"classifications/{SYSTEM}/findings")).status_code == 404
+
+    log.change(ROLL, facts={**RESIDENTS, "encrypted": True})
+    await show_all(pool, log)
+    assert ids(await get("classifications?unmet=T-06")) == []
+    now = {one["obligation"]: one["state"] for one in (await get(f"classifications/{ROLL}/findings")).json()}
+    assert (now["T-06"], now["C-13"]) == ("met", "unknown")
+
+    log.change(ROLL, facts={"published": True})
+    await show_all(pool, log)
+    assert "T-06" not in {one["obligation"] for one in (await get(f"classifications/{ROLL}/findings")).json()}
+    assert (await get("summary")).json()[0]["met"] == 1
+
+
+async def test_an_obligation_without_a_check_cannot_be_asked_for_as_unmet(get: Get) -> None:
+    for obligation in ("C-01", "Z-99"):
+        refused = await get(f"classifications?unmet={obligation}")
+        assert refused.status_code == 422
+        assert [error["field"] for error in refused.json()["errors"]] == ["query:unmet"]

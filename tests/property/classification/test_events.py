@@ -25,6 +25,8 @@ from libs.contracts import (
     DeclaredLevels,
     Dimension,
     Explanation,
+    FindingChanged,
+    FindingState,
     ObligationsChanged,
     OverrideChange,
     OverrideChanged,
@@ -33,7 +35,7 @@ from libs.contracts import (
     Relation,
     make_key,
 )
-from libs.contracts.topics import CLASSIFICATIONS
+from libs.contracts.topics import CLASSIFICATIONS, FINDINGS
 from libs.standards import GraphOverride, NetworkGraph, OverrideEdit, Standard, StandardsInForce, Verdict, day_of
 from services.classification.domain import Classifier, Message
 from services.classification.settings import BASE, Settings
@@ -48,6 +50,9 @@ FACTS: tuple[Mapping[str, Any], ...] = (
     {**RESIDENTS, "data_kinds": ["tax"]},
     {**RESIDENTS, "location": "書庫"},
     {"published": True},
+    # what checks read
+    {**RESIDENTS, "encrypted": True},
+    {**RESIDENTS, "encrypted": False, "access_restricted": True},
 )
 RELATIONS = ("stores", "stores", "runs_on", "connects", "redundant_with")
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
@@ -247,6 +252,21 @@ class Last(NamedTuple):
     in_force: tuple[str, ...] = ()
 
 
+class Heard(NamedTuple):
+    """What a consumer knows of a finding."""
+
+    revision: int
+    state: FindingState
+
+
+@dataclass
+class Consumer:
+    """Keeps the last event of each key of every topic."""
+
+    verdicts: dict[bytes, Last] = field(default_factory=dict)
+    findings: dict[bytes, Heard] = field(default_factory=dict)
+
+
 @pytest.fixture(scope="module")
 def standard() -> Standard:
     return Settings.model_construct(standard=BASE).read_standard().on(day_of(NOW))
@@ -260,7 +280,7 @@ def new_classifier(standard: Standard, clock: Clock) -> Classifier:
 def test_events_tell_exactly_what_an_evaluation_from_scratch_finds(standard: Standard, steps: Sequence[Step]) -> None:
     clock, inventory, overrides = Clock(), Inventory(), Overrides()
     classifier = new_classifier(standard, clock)
-    known: dict[bytes, Last] = {}
+    known = Consumer()
     for step in steps:
         clock.now += timedelta(hours=step.hours)
         for event in overrides_of(step, overrides, clock):
@@ -271,27 +291,37 @@ def test_events_tell_exactly_what_an_evaluation_from_scratch_finds(standard: Sta
         events = [event for asset_id, state in step.told for event in inventory.tell(asset_id, state)]
         check(standard, known, classifier.take([*again, *events]), events, inventory)
 
-        found = from_scratch(standard, inventory.states, overrides, clock.now)
-        assert {key: silent(last) for key, last in known.items() if last.levels} == found
+        check_state(standard, known, inventory, overrides, clock)
         assert classifier.due() == []
+
+
+def check_state(standard: Standard, known: Consumer, inventory: Inventory, overrides: Overrides, clock: Clock) -> None:
+    """That what a consumer knows is what an evaluation from scratch finds; of what it was told nothing, nothing is known."""
+    found = from_scratch(standard, inventory.states, overrides, clock.now)
+    assert {key: silent(last) for key, last in known.verdicts.items() if last.levels} == found
+    seen_met = findings_from_scratch(standard, inventory.states, found)
+    for key in known.findings.keys() | seen_met.keys():
+        nothing = FindingState.LIFTED if key in known.findings else FindingState.UNKNOWN
+        told = known.findings[key].state if key in known.findings else FindingState.UNKNOWN
+        assert told == seen_met.get(key, nothing), key
 
 
 def check(
     standard: Standard,
-    known: dict[bytes, Last],
+    known: Consumer,
     messages: Sequence[Message],
     causes: Sequence[AssetChanged],
     inventory: Inventory,
 ) -> None:
     """That the messages of one transaction tell each change once, of its causes, to its own body."""
-    before = dict(known)
+    before = dict(known.verdicts)
     listen(standard, known, messages)
     for message in messages:
         check_cause(message, causes)
         check_isolation(message, inventory.states)
     assert len({(message.topic, message.key) for message in messages}) == len(messages)
-    assert {message.key for message in messages} == {
-        key for key in known if silent(known[key]) != silent(before.get(key))
+    assert {message.key for message in messages if message.topic != FINDINGS.name} == {
+        key for key in known.verdicts if silent(known.verdicts[key]) != silent(before.get(key))
     }
 
 
@@ -320,7 +350,7 @@ def test_a_restart_is_not_seen_in_the_events(standard: Standard, steps: Sequence
 @given(steps=steps)
 def test_what_was_decided_while_it_was_away_is_told_after_a_restart(standard: Standard, steps: Sequence[Step]) -> None:
     clock, inventory, overrides = Clock(), Inventory(), Overrides()
-    known: dict[bytes, Last] = {}
+    known = Consumer()
     published: list[Message] = []
     for step in steps:
         clock.now += timedelta(hours=step.hours)
@@ -333,8 +363,7 @@ def test_what_was_decided_while_it_was_away_is_told_after_a_restart(standard: St
         for messages in (missing, told):
             listen(standard, known, messages)
             published += messages
-        found = from_scratch(standard, inventory.states, overrides, clock.now)
-        assert {key: silent(last) for key, last in known.items() if last.levels} == found
+        check_state(standard, known, inventory, overrides, clock)
 
 
 def overrides_of(step: Step, overrides: Overrides, clock: Clock) -> list[OverrideChanged]:
@@ -356,6 +385,8 @@ def restored(
     for message in dict(kept).values():
         if message.topic == CLASSIFICATIONS.name:
             classifier.recall_levels(message.key, ClassificationChanged.model_validate_json(message.value))
+        elif message.topic == FINDINGS.name:
+            classifier.recall_finding(FindingChanged.model_validate_json(message.value))
         else:
             classifier.recall_obligations(message.key, ObligationsChanged.model_validate_json(message.value))
     if compacted:
@@ -364,12 +395,31 @@ def restored(
     return classifier.take(log)
 
 
-def listen(standard: Standard, known: dict[bytes, Last], messages: Sequence[Message]) -> None:
+def listen(standard: Standard, known: Consumer, messages: Sequence[Message]) -> None:
     """What a consumer knows after the messages of one transaction."""
-    before = dict(known)
+    before = dict(known.verdicts)
     for message in messages:
-        last = known.get(message.key, Last())
-        known[message.key] = heard(standard, last, before.get(message.key, Last()).revision, message)
+        if message.topic == FINDINGS.name:
+            known.findings[message.key] = heard_finding(standard, known.findings.get(message.key), message)
+        else:
+            last = known.verdicts.get(message.key, Last())
+            revision = before.get(message.key, Last()).revision
+            known.verdicts[message.key] = heard(standard, last, revision, message)
+
+
+def heard_finding(standard: Standard, last: Heard | None, message: Message) -> Heard:
+    """A message must say another state than the one before it, and be what its model says."""
+    event = FindingChanged.model_validate_json(message.value)
+    assert without_none(json.loads(message.value)) == without_none(event.model_dump(mode="json"))
+    change, asset_id = event.data, event.data.asset.asset_id
+    assert event.subject == f"{asset_id}/{change.obligation.id}"
+    assert event.id == f"{event.subject}:{event.revision}:f"
+    assert make_key(event.network or "", event.body or "", asset_id, change.obligation.id) == message.key
+    assert change.obligation == standard.duty_ref(change.obligation.id)
+    assert change.before == (last.state if last else None)
+    assert change.after is not (last.state if last else FindingState.UNKNOWN)
+    assert event.revision == (last.revision if last else 0) + 1
+    return Heard(event.revision, change.after)
 
 
 def heard(standard: Standard, last: Last, revision: int, message: Message) -> Last:
@@ -392,10 +442,28 @@ def heard(standard: Standard, last: Last, revision: int, message: Message) -> La
     return last._replace(revision=event.revision, in_force=event.data.in_force)
 
 
+def findings_from_scratch(
+    standard: Standard, register: Mapping[str, State], found: Mapping[bytes, tuple[Any, ...]]
+) -> dict[bytes, FindingState]:
+    """By key, the state of each obligation in force that carries a check."""
+    checks = {duty.id: duty.check for duty in standard.document.obligations if duty.check}
+    states = {}
+    for asset_id, state in register.items():
+        key = make_key(NETWORK_OF[state.body], state.body, asset_id)
+        for duty_id in found.get(key, ((), (), ()))[2]:
+            # the facts of these tests decide two checks, each by one fact of the same name
+            if (check := checks.get(duty_id)) is not None:
+                met = state.facts.get(check)
+                known = FindingState.MET if met else FindingState.NOT_MET
+                states[key + f"/{duty_id}".encode()] = FindingState.UNKNOWN if met is None else known
+    return states
+
+
 def check_cause(message: Message, events: Sequence[AssetChanged]) -> None:
     """The trace is that of the last change of the key in this batch, or else of some change of its network."""
     event = json.loads(message.value)
-    own = [one for one in events if make_key(one.network or "", one.body or "", one.subject) == message.key]
+    key = message.key.rpartition(b"/")[0] if message.topic == FINDINGS.name else message.key
+    own = [one for one in events if make_key(one.network or "", one.body or "", one.subject) == key]
     causes = own[-1:] or [one for one in events if one.network == event["network"]]
     assert event.get("traceparent") in ({one.traceparent for one in causes} or {None})
     if own:
@@ -405,7 +473,7 @@ def check_cause(message: Message, events: Sequence[AssetChanged]) -> None:
 def check_isolation(message: Message, register: Mapping[str, State]) -> None:
     event = json.loads(message.value)
     for asset_id, state in register.items():
-        if state.body != event["body"] and asset_id != event["subject"]:
+        if state.body != event["body"] and asset_id != event["data"]["asset"]["asset_id"]:
             assert asset_id.encode() not in message.value
 
 
