@@ -45,10 +45,17 @@ class Api:
         """The JSON of an answer; parameters that are None are left out."""
         return self._ask("GET", path, query)
 
+    def content(self, path: str, **query: object) -> bytes:
+        """An answer that is no JSON, byte for byte."""
+        return self._send("GET", path, query).content
+
     def post(self, path: str, content: bytes, headers: Mapping[str, str], **query: object) -> Any:
         return self._ask("POST", path, query, content=content, headers=headers)
 
     def _ask(self, method: str, path: str, query: Mapping[str, object], **request: Any) -> Any:
+        return self._send(method, path, query, **request).json()
+
+    def _send(self, method: str, path: str, query: Mapping[str, object], **request: Any) -> httpx.Response:
         given = {name: str(value) for name, value in query.items() if value is not None}
         try:
             answer = self._http.request(method, path, params=given, **request)
@@ -56,7 +63,7 @@ class Api:
             raise CliError("cli.unreachable", address=self._http.base_url, detail=type(error).__name__) from error
         if answer.is_error:
             raise _refusal(answer)
-        return answer.json()
+        return answer
 
 
 def _refusal(answer: httpx.Response) -> CliError:

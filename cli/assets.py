@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`daicho assets`, `explain` and `feed post`: the register, the reasons for its levels, and a way to tell it of changes."""
+"""`daicho assets` and `feed post`: the register, and a way to tell it of changes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -19,11 +18,11 @@ from cli.api import Api
 from cli.command import DATA, Client, Data, command, group
 from cli.errors import MISUSED, CliError
 from cli.identity import SECURITY_OFFICE
-from cli.language import pick, say
+from cli.language import say
 from cli.profile import names_of, read_profile
-from cli.rows import NOTHING, Names, explained, local, source_of
+from cli.rows import NOTHING, local, source_of
 from cli.running import Running, load
-from libs.contracts import Basis, Change, Dimension, Duty, Explanation, asset_id
+from libs.contracts import Change, asset_id
 from libs.contracts import Feed as DeclaredFeed
 
 Asset = Annotated[str, typer.Argument(help=say("cli.help.asset"), metavar="ASSET")]
@@ -51,7 +50,6 @@ def add_to(app: typer.Typer) -> None:
     command(feed, "post", "cli.help.feed_post")(post)
     app.add_typer(assets, name="assets")
     app.add_typer(feed, name="feed")
-    command(app, "explain")(explain)
 
 
 def list_(
@@ -68,7 +66,7 @@ def list_(
     with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
         for asset in islice(_pages(api, body=body, kind=kind, name=name, limit=min(limit, MOST_A_PAGE)), limit):
             state = say(f"cli.asset.{asset['status']}")
-            table.add_row(asset["name"], *_described(asset), state, asset["asset_id"])
+            table.add_row(asset["name"], *described(asset), state, asset["asset_id"])
     table.caption = say("cli.assets_count", count=table.row_count)
     Console().print(table)
 
@@ -79,7 +77,7 @@ def show(asset: Asset, feed: OfFeed = None, data: Data = DATA, client: Client = 
     with Api(running, "inventory", client or SECURITY_OFFICE) as api:
         found, relations, history = api.get(place), api.get(f"{place}/relations"), api.get(f"{place}/history")
     body = names_of(read_profile(running.profile)).body(found["body"])
-    head = _line(found["name"], body, *_described(found), found["asset_id"])
+    head = line(found["name"], body, *described(found), found["asset_id"])
     Console().print(Group(head, _facts(found), _relations(relations), _history(history["items"])))
 
 
@@ -96,23 +94,6 @@ def post(feed: Feed, file: File, data: Data = DATA, body: OfBody = None, client:
     with Api(running, "inventory", client or f"feed-{feed}") as api:
         accepted = api.post(f"/v1/feeds/{feed}/{door}", content, {"Content-Type": content_type}, body=body)
     typer.echo(say("cli.accepted", count=len(accepted["receipts"])))
-
-
-def explain(asset: Asset, feed: OfFeed = None, data: Data = DATA, client: Client = None) -> None:
-    running = load(data)
-    names = names_of(read_profile(running.profile))
-    with Api(running, "classification", client or SECURITY_OFFICE) as api:
-        place = f"/v1/classifications/{id_of(running, asset, feed)}"
-        found, answer = api.get(place), api.get(f"{place}/obligations")
-        explanations = {one: Explanation.model_validate(found["explanations"][one]) for one in Dimension}
-        origins = {one.inherited_from.asset_id for one in explanations.values() if one.inherited_from}
-        for origin in filter(None, origins):
-            # it may have been retired meanwhile: its id then has to do
-            with suppress(CliError):
-                names.assets[origin] = api.get(f"/v1/classifications/{origin}")["name"]
-    duties = [Duty.model_validate(one) for one in answer]
-    head = _line(found["name"], names.body(found["body"]), *_described(found), found["asset_id"])
-    Console().print(Group(head, _levels(explanations, names), _duties(duties)))
 
 
 def id_of(running: Running, asset: str, feed: str | None) -> str:
@@ -139,12 +120,12 @@ def _pages(api: Api, **query: object) -> Iterator[dict[str, Any]]:
             return
 
 
-def _described(asset: dict[str, Any]) -> tuple[str, str, str]:
+def described(asset: dict[str, Any]) -> tuple[str, str, str]:
     zone = say(f"cli.zone.{asset['zone']}") if asset["zone"] else NOTHING
     return say(f"cli.kind.{asset['kind']}"), asset["section"] or NOTHING, zone
 
 
-def _line(*parts: str) -> Text:
+def line(*parts: str) -> Text:
     return Text("  ".join(part for part in parts if part != NOTHING))
 
 
@@ -160,7 +141,7 @@ def _relations(relations: list[dict[str, Any]]) -> Table:
     for name in ("relation", "asset", "id"):
         table.add_column(say(f"cli.column.{name}"), overflow="fold")
     for one in relations:
-        kind = say(f"cli.relation.{one['type']}")
+        kind = say(f"words.relation.{one['type']}")
         arrow = f"{kind} →" if one["direction"] == "to" else f"← {kind}"
         table.add_row(arrow, one["asset"]["name"] if one["asset"] else NOTHING, one["asset_id"])
     return table
@@ -174,25 +155,3 @@ def _history(revisions: list[dict[str, Any]]) -> Table:
         time, source = datetime.fromisoformat(one["recorded_at"]), source_of(Change.model_validate(one["change"]))
         table.add_row(str(one["revision"]), local(time), one["asset"]["name"], source)
     return table
-
-
-def _levels(explanations: dict[Dimension, Explanation], names: Names) -> Table:
-    table = Table(expand=True)
-    for name in ("dimension", "level", "why"):
-        table.add_column(say(f"cli.column.{name}"), overflow="fold")
-    for dimension, explanation in explanations.items():
-        table.add_row(say(f"cli.dimension.{dimension}"), explanation.level, explained(explanation, names))
-    return table
-
-
-def _duties(duties: list[Duty]) -> Table:
-    table = Table(expand=True, caption=say("cli.duties_count", count=len(duties)))
-    for name in ("duty", "audience", "basis"):
-        table.add_column(say(f"cli.column.{name}"), overflow="fold")
-    for duty in duties:
-        table.add_row(pick(duty.title), say(f"cli.audience.{duty.audience}"), _basis(duty.basis))
-    return table
-
-
-def _basis(basis: Basis) -> str:
-    return " ".join(part for part in (basis.source, basis.place, f"[{basis.grade}]" if basis.grade else None) if part)

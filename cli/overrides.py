@@ -107,7 +107,7 @@ def _decide(decision: Decision) -> Any:
 
 def _row(override: OverrideChange) -> tuple[str, ...]:
     asked = f"{override.asked_by} {local(override.asked_at)}\n{override.reason}"
-    level = f"{say(f'cli.dimension.{override.dimension}')} {override.level}\n{override.asset_id}"
+    level = f"{say(f'words.dimension.{override.dimension}')} {override.level}\n{override.asset_id}"
     state = f"{say(f'cli.override_state.{override.state}')}\n{local(override.expires_at)}"
     decided = _step(override.decided_by, override.decided_at, override.decision_note)
     ended = _step(override.ended_by, override.ended_at, override.end_note)

@@ -22,6 +22,7 @@ from libs.contracts import (
     Explanation,
     Levels,
     ObligationsChanged,
+    OverrideRef,
 )
 
 TITLES: Final = 3
@@ -75,7 +76,7 @@ class Teller:
         """Of each dimension whose level changed."""
         before, after = event.data.before, event.data.after
         lines = (
-            f"{say(f'cli.dimension.{dimension}')} {explanation.level}: {explained(explanation, self.names)}"
+            f"{say(f'words.dimension.{dimension}')} {explanation.level}: {explained(explanation, self.names)}"
             for dimension in Dimension
             if after and (before is None or getattr(before, dimension) != getattr(after, dimension))
             if (explanation := event.data.explanations.get(dimension))
@@ -90,17 +91,22 @@ def levels_of(levels: Levels | None) -> str:
 
 def explained(explanation: Explanation, names: Names) -> str:
     """Why a level is what it is, in a few words."""
-    said = say(f"cli.origin.{explanation.origin}")
+    said = say(f"words.origin.{explanation.origin}")
     if explanation.text:
         said += say("cli.because", text=pick(explanation.text))
-    if held := explanation.override:
-        expires = local(held.expires_at)
-        said += say("cli.override_because", reason=held.reason, approver=held.approved_by, expires=expires)
+    if explanation.override:
+        said += override_told(explanation.override)
     if origin := explanation.inherited_from:
-        relation = say(f"cli.relation.{origin.relation}")
+        relation = say(f"words.relation.{origin.relation}")
         body, asset = names.body(origin.body), names.asset(origin.asset_id)
         said += say("cli.inherited_from", body=body, asset=asset, relation=relation)
     return said
+
+
+def override_told(override: OverrideRef) -> str:
+    """Why it is, who approved it, and until when it holds."""
+    expires = local(override.expires_at)
+    return say("cli.override_because", reason=override.reason, approver=override.approved_by, expires=expires)
 
 
 def local(time: datetime) -> str:

@@ -78,7 +78,7 @@ def to_csv(report: Report) -> str:
 
 
 def dimension_name(dimension: Dimension) -> str:
-    return say(f"cli.dimension.{dimension}")
+    return say(f"words.dimension.{dimension}")
 
 
 def _cells(counts: BodyCounts) -> Iterator[str]:

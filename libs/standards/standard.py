@@ -138,6 +138,10 @@ class Standard:
             values[name] = tuple(value) if isinstance(value, list) else value
         return FindingState.MET if check.holds(values) else FindingState.NOT_MET
 
+    def facts_read_by(self, rule: Rule) -> tuple[str, ...]:
+        """The facts that its condition reads, sorted."""
+        return self._facts_read([compile_condition(rule.when, frozenset(self.document.facts) | ASSET_NAMES)])
+
     def fact_problems(self, facts: Facts) -> list[FactProblem]:
         """The declared facts whose value is of another type than declared, or none of the declared values: they count as missing."""
         declared = self.document.facts

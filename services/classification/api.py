@@ -11,6 +11,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Response
 from pydantic import BaseModel
 
+from libs.catalogue import Language
 from libs.contracts import (
     AssetKind,
     Audience,
@@ -33,6 +34,8 @@ from libs.security import create_app as secured_app
 from libs.standards import Standard, StandardsInForce
 from services.classification import store
 from services.classification.domain import Clock
+from services.classification.drawing import draw
+from services.classification.explanations import ExplainedAsset, explain, on_the_way
 from services.classification.overrides.api import OverrideApi
 
 VERSION: Final = "1"
@@ -97,12 +100,22 @@ class _Published(NamedTuple):
     checked: frozenset[str]
 
 
+class SvgResponse(Response):
+    """A picture that runs nothing and fetches nothing."""
+
+    media_type = "image/svg+xml"
+
+    def __init__(self, content: bytes, status_code: int = 200) -> None:
+        super().__init__(content, status_code, headers={"Content-Security-Policy": "default-src 'none'"})
+
+
 class Api:
     """The routes, over what they need."""
 
     def __init__(self, sessions: Sessions, standards: StandardsInForce, profile: Profile) -> None:
         self._sessions = sessions
         self._profile = profile
+        self._standards = standards
         self._base = standards.base.published()
         self._by_network = {network.id: _published(standards.of(network.id)) for network in profile.networks}
         self._bodies = frozenset(profile.body_by_id)
@@ -113,6 +126,8 @@ class Api:
         router.get("/classifications/{asset_id}", response_model=ClassifiedAsset)(self.classification)
         router.get("/classifications/{asset_id}/obligations", response_model=tuple[Duty, ...])(self.obligations)
         router.get("/classifications/{asset_id}/findings", response_model=tuple[ShownFinding, ...])(self.findings)
+        router.get("/classifications/{asset_id}/explanation", response_model=ExplainedAsset)(self.explanation)
+        router.get("/classifications/{asset_id}/explanation.svg", response_class=SvgResponse)(self.drawing)
         router.get("/standard")(self.standard)
         router.get("/summary")(self.summary)
         return router
@@ -190,6 +205,23 @@ class Api:
             for duty_id in row.in_force
             if duty_id in carried
         )
+
+    async def explanation(self, asset_id: UUID, caller: Reader) -> ExplainedAsset:
+        """Why each level is what it is: the rule as written, the assets that it came down by, or the override."""
+        async with self._sessions.session(caller.scope(self._bodies)) as session:
+            row = await store.classification_of(session, asset_id)
+            if row is None:
+                raise ProblemError(ProblemType.NOT_FOUND, "classification.asset_not_found")
+            known = await store.classifications_of(session, on_the_way(row))
+        # the way leads past assets of its own body only, whatever else the caller may read
+        own = {one: found for one, found in known.items() if found.body == row.body}
+        return explain(row, self._standards.of(row.network), own)
+
+    async def drawing(
+        self, asset_id: UUID, caller: Reader, dimension: Dimension, language: Language = "ja"
+    ) -> SvgResponse:
+        """The way that one level came down, as a picture."""
+        return SvgResponse(draw(await self.explanation(asset_id, caller), dimension, language))
 
     async def standard(self, caller: Reader, body: Slug | None = None) -> PublishedStandard:
         """The base standard, or with `body` the one in force there: its scales in rising order, and every obligation."""

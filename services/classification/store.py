@@ -331,6 +331,13 @@ async def classification_of(session: AsyncSession, asset_id: UUID) -> Classifica
     return (await session.exec(found)).first()
 
 
+async def classifications_of(session: AsyncSession, asset_ids: Iterable[UUID]) -> Mapping[UUID, ClassificationRow]:
+    """Those of the assets that are in force in the session's scope."""
+    row = ClassificationRow
+    found = select(row).where(col(row.asset_id).in_(set(asset_ids)), col(row.confidentiality).is_not(None))
+    return {one.asset_id: one for one in await session.exec(found)}
+
+
 async def level_counts(session: AsyncSession, dimension: Dimension) -> Sequence[tuple[str, str, int]]:
     """How many assets each body has at each level of a dimension."""
     body, level = col(ClassificationRow.body), getattr(ClassificationRow, dimension.value)

@@ -309,3 +309,28 @@ async def test_an_obligation_without_a_check_cannot_be_asked_for_as_unmet(get: G
         refused = await get(f"classifications?unmet={obligation}")
         assert refused.status_code == 422
         assert [error["field"] for error in refused.json()["errors"]] == ["query:unmet"]
+
+
+async def test_the_way_of_a_level_is_explained_and_drawn_to_who_may_read_it(pool: Pool, log: Log, get: Get) -> None:
+    log.change(ROLL, facts=RESIDENTS, name="住民記録")
+    log.change(SYSTEM, kind="system", name="窓口端末", relations=[{"type": "stores", "asset_id": ROLL}])
+    log.change(DRAFT, body="election", kind="system", relations=[{"type": "stores", "asset_id": SYSTEM}])
+    await show_all(pool, log)
+
+    found = (await get(f"classifications/{SYSTEM}/explanation")).json()["dimensions"]["confidentiality"]
+    assert (found["level"], found["origin"], found["rule"]["id"]) == ("3B", "inherited", "CR-11")
+    assert [(step["name"], step["relation"]) for step in found["path"]] == [("住民記録", "stores")]
+    picture = await get(f"classifications/{SYSTEM}/explanation.svg?dimension=confidentiality&language=en")
+    assert picture.headers["content-type"] == "image/svg+xml"
+    assert picture.headers["content-security-policy"] == "default-src 'none'"
+    assert "住民記録" in picture.text
+
+    foreign = await get(f"classifications/{DRAFT}/explanation", ["election"])
+    assert foreign.json()["dimensions"]["confidentiality"]["other_body"] == "mayor"
+    drawn = await get(f"classifications/{DRAFT}/explanation.svg?dimension=confidentiality", ["election"])
+    for answer in (foreign, drawn):
+        assert not {ROLL, SYSTEM, "住民記録", "窓口端末"} & set(answer.text.split('"'))
+        assert "住民記録" not in answer.text
+    for path in ("explanation", "explanation.svg?dimension=confidentiality"):
+        assert (await get(f"classifications/{ROLL}/{path}", ["election"])).status_code == 404
+    assert (await get(f"classifications/{ROLL}/explanation.svg?dimension=secrecy")).status_code == 422

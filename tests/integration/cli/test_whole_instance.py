@@ -112,6 +112,20 @@ def test_an_override_is_asked_by_one_and_approved_by_another(daicho: Shell):
     )
 
 
+def test_an_auditor_sees_rule_condition_and_path_and_may_take_them_along(daicho: Shell, tmp_path: Path):
+    picture = tmp_path / "way.svg"
+    tree = daicho("explain", "--feed", "cmdb", "SYS-1", "--svg", str(picture))
+    assert "where " in tree
+    assert "rests on " in tree
+    assert "reads " in tree
+    assert picture.read_text(encoding="utf-8").startswith("<?xml")
+    told = json.loads(daicho("explain", "--feed", "cmdb", "SYS-1", "--json"))
+    assert set(told) == {"explanation", "obligations", "findings"}
+    assert set(told["explanation"]["dimensions"]) == {"confidentiality", "integrity", "availability"}
+    said = daicho("explain", "--feed", "cmdb", "SYS-1", "--svg", str(tmp_path / "no" / "way.svg"), code=2)
+    assert "way.svg" in said.replace("\n", "")
+
+
 def test_every_event_fits_its_published_schema(daicho: Shell):
     daicho("tail", "assets", "--body", "waterworks", "--once", "1")
     code = """
