@@ -77,6 +77,8 @@ def _add_reasons(branch: Tree, level: Mapping[str, Any], names: Names) -> None:
     if level["other_body"] is not None:
         branch.add(Text(say("cli.explain.other_body", body=names.body(level["other_body"]))))
     for step in level["path"]:
+        if level["omitted"] and step is level["path"][-1]:
+            branch = branch.add(Text(say("words.omitted", count=level["omitted"])))
         name = step["name"] or say("cli.explain.gone")
         relation = say(f"words.relation.{step['relation']}") if step["relation"] else ""
         branch = branch.add(line(f"← {relation}", name, step["level"] or "", step["asset_id"]))

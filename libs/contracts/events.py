@@ -94,13 +94,15 @@ class Inherited(Contract):
     """Where an inherited level came down from.
 
     `path` is the chain of asset ids from this asset's neighbour to the origin, all of this asset's body;
-    it is empty, and `asset_id` None, where the origin or the way to it is another body's (design §4).
+    it is empty, and `asset_id` None, where the origin or the way to it is another body's (design §4). Of a long way it names the
+    nearest assets and the origin, and `steps` is how many there are.
     """
 
     body: Slug
     asset_id: str | None = None
     relation: RelationType
     path: tuple[str, ...] = ()
+    steps: int | None = None
 
 
 class OverrideRef(Contract):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappop, heappush
+from itertools import islice
 from typing import Final, NamedTuple, TypeAlias
 
 from libs.contracts import Asset, AssetStatus, Dimension, Explanation, Inherited, Levels, OverrideRef, RelationType
@@ -27,6 +28,9 @@ Edge: TypeAlias = tuple[RelationType, str]
 
 _Reasons: TypeAlias = tuple[object, ...]
 """What a change of which makes a verdict a changed one."""
+
+LONGEST_PATH: Final = 32
+"""Assets named of a way; of a longer one the nearest, and the origin."""
 
 _INDEXES: Final = range(len(DIMENSIONS))
 
@@ -64,7 +68,7 @@ class _Own(NamedTuple):
 class _Node:
     """An asset that is in the register now."""
 
-    __slots__ = ("asset", "labels", "own", "reasons", "relations", "via")
+    __slots__ = ("asset", "foreign", "labels", "own", "reasons", "relations", "via")
 
     def __init__(self, asset: Asset, own: tuple[_Own, ...], relations: frozenset[Edge]) -> None:
         self.asset = asset
@@ -72,6 +76,8 @@ class _Node:
         self.relations = relations
         self.labels: list[Label | None] = [None] * len(DIMENSIONS)
         self.via: list[tuple[str, RelationType] | None] = [None] * len(DIMENSIONS)
+        self.foreign: list[str | None] = [None] * len(DIMENSIONS)
+        """The first other body on the way to the origin."""
         self.reasons: _Reasons | None = None
 
 
@@ -115,6 +121,7 @@ class NetworkGraph:
                 node.own = own
         for index in _INDEXES:
             self._settle(index, edit)
+            self._look_abroad(index, edit)
         verdicts = (self._verdict(asset_id, latest.get(asset_id), before) for asset_id, before in edit.before.items())
         return [verdict for verdict in verdicts if verdict.changed or verdict.asset.asset_id in latest]
 
@@ -236,6 +243,18 @@ class NetworkGraph:
             # its label stays, but the way to the origin leads past other assets, perhaps another body's
             edit.touch(asset_id, self._nodes[asset_id])
 
+    def _look_abroad(self, index: int, edit: _Edit) -> None:
+        """Note for each asset touched which other body its way leads past first: each knows it from the one before."""
+        inherited = []
+        for asset_id in edit.before:
+            if (node := self._nodes.get(asset_id)) is not None:
+                node.foreign[index] = None
+                if (via := node.via[index]) is not None:
+                    inherited.append((self._label(index, node)[1], node, self._nodes[via[0]]))
+        for _, node, giver in sorted(inherited, key=lambda one: one[0]):
+            body = giver.asset.body
+            node.foreign[index] = giver.foreign[index] if body == node.asset.body else body
+
     def _all_hanging(self, index: int, roots: Iterable[str]) -> set[str]:
         """`roots` and every asset whose label they hold up, however far down."""
         found: set[str] = set()
@@ -329,7 +348,7 @@ class NetworkGraph:
     def _reason(self, index: int, node: _Node) -> tuple[int, str, str | OverrideRef, str | None]:
         """A level, and of where it comes from what the asset's body may see: the asset and the rule there, or the other body."""
         rank, _, origin = self._label(index, node)
-        if (foreign := self._foreign_body(index, node)) is not None:
+        if (foreign := node.foreign[index]) is not None:
             return -rank, "", "", foreign
         source = self._nodes[origin].own[index]
         if source.override is not None:
@@ -398,17 +417,13 @@ class NetworkGraph:
         """The way from the asset's neighbour to the origin; no further than the asset's own body may see."""
         first = node.via[index]
         assert first is not None, "a label with a distance came by a relation"  # noqa: S101
-        if (foreign := self._foreign_body(index, node)) is not None:
+        if (foreign := node.foreign[index]) is not None:
             return Inherited(body=foreign, relation=first[1])
-        ids = tuple(step.asset.asset_id for step in self._path(index, node))
-        return Inherited(body=node.asset.body, asset_id=ids[-1], relation=first[1], path=ids)
-
-    def _foreign_body(self, index: int, node: _Node) -> str | None:
-        """The first other body on the way to the origin."""
-        if node.via[index] is None:
-            return None
-        bodies = (step.asset.body for step in self._path(index, node))
-        return next((body for body in bodies if body != node.asset.body), None)
+        _, steps, origin = self._label(index, node)
+        near = islice(self._path(index, node), min(steps, LONGEST_PATH) - 1)
+        path = (*(step.asset.asset_id for step in near), origin)
+        more = steps if steps > LONGEST_PATH else None
+        return Inherited(body=node.asset.body, asset_id=origin, relation=first[1], path=path, steps=more)
 
     def _path(self, index: int, node: _Node) -> Iterator[_Node]:
         while (via := node.via[index]) is not None:

@@ -59,6 +59,8 @@ def _above(explained: ExplainedLevel, language: Language) -> Iterator[_Box]:
     for step in reversed(explained.path):
         name = step.name or text("classification.drawing_gone", language)
         relation = text(f"words.relation.{step.relation}", language) if step.relation else ""
+        if explained.omitted and step is explained.path[-1]:
+            relation = text("words.omitted", language, count=explained.omitted)
         yield _Box(name, _line(step.level, reason), relation)
         reason = ""
 

@@ -4,13 +4,13 @@ on, or the assets that the level came down by, or the override."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel
 
-from libs.contracts import AssetKind, Basis, Dimension, Explanation, OverrideRef, RelationType, Text, Zone
+from libs.contracts import AssetKind, Basis, Dimension, Explanation, Inherited, OverrideRef, RelationType, Text, Zone
 from libs.contracts.words import Slug
 from libs.standards import Standard
 from services.classification.store import ClassificationRow
@@ -48,7 +48,9 @@ class Step(BaseModel):
 
 
 class ExplainedLevel(BaseModel):
-    """One dimension. `path` is empty unless the level is inherited, and where it is from another body's asset, which only `other_body` tells."""
+    """One dimension. `path` is empty unless the level is inherited, and where it is from another body's asset, which only `other_body` tells;
+    `omitted` assets of a long way stand before the last one named.
+    """
 
     level: str
     name: Text
@@ -58,6 +60,7 @@ class ExplainedLevel(BaseModel):
     derived: str | None
     rule: AppliedRule | None
     path: tuple[Step, ...]
+    omitted: int
     other_body: Slug | None
     override: OverrideRef | None
 
@@ -118,7 +121,8 @@ def _level(
         declared=explanation.declared,
         derived=explanation.derived,
         rule=_rule(explanation, standard),
-        path=tuple(_steps(dimension, source.relation, source.path, known)) if source else (),
+        path=tuple(_steps(dimension, source, known)) if source else (),
+        omitted=source.steps - len(source.path) if source and source.steps else 0,
         other_body=source.body if source and source.asset_id is None else None,
         override=explanation.override,
     )
@@ -141,11 +145,9 @@ def _rule(explanation: Explanation, standard: Standard) -> AppliedRule | None:
     )
 
 
-def _steps(
-    dimension: Dimension, first: RelationType, path: Iterable[str], known: Mapping[UUID, ClassificationRow]
-) -> Iterable[Step]:
-    relation: RelationType | None = first
-    for asset_id in map(UUID, path):
+def _steps(dimension: Dimension, source: Inherited, known: Mapping[UUID, ClassificationRow]) -> Iterator[Step]:
+    relation: RelationType | None = source.relation
+    for at, asset_id in enumerate(map(UUID, source.path), 1):
         row = known.get(asset_id)
         yield Step(
             asset_id=asset_id,
@@ -155,5 +157,6 @@ def _steps(
             level=getattr(row, dimension.value) if row else None,
         )
         # the next one hands its level to this one by the relation that this one's own explanation names
-        source = explanations_of(row)[dimension].inherited_from if row else None
-        relation = source.relation if source else None
+        giver = explanations_of(row)[dimension].inherited_from if row else None
+        omitted_next = source.steps is not None and at == len(source.path) - 1
+        relation = giver.relation if giver and not omitted_next else None
