@@ -13,8 +13,8 @@ moves to another leaves it behind.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from heapq import heappop, heappush
-from itertools import islice
+from heapq import heapify, heappop, heappush
+from itertools import chain, islice
 from typing import Final, NamedTuple, TypeAlias
 
 from libs.contracts import Asset, AssetStatus, Dimension, Explanation, Inherited, Levels, OverrideRef, RelationType
@@ -25,12 +25,17 @@ from libs.standards.verdict import Verdict
 Label: TypeAlias = tuple[int, int, str]
 """(minus the rank, steps from the origin, the origin's id): the smaller is the better."""
 Edge: TypeAlias = tuple[RelationType, str]
+Offer: TypeAlias = tuple[Label, str, tuple[str, RelationType] | None]
+"""A label for an asset, and the neighbour and relation that it would come by."""
 
 _Reasons: TypeAlias = tuple[object, ...]
 """What a change of which makes a verdict a changed one."""
 
 LONGEST_PATH: Final = 32
 """Assets named of a way; of a longer one the nearest, and the origin."""
+
+_REMEMBERED: Final = 10_000
+"""Explanations kept; above it the memory is emptied."""
 
 _INDEXES: Final = range(len(DIMENSIONS))
 
@@ -88,9 +93,11 @@ class NetworkGraph:
         self.standard = standard
         self._nodes: dict[str, _Node] = {}
         self._overrides: dict[tuple[str, str, int], GraphOverride] = {}
-        self._referrers: dict[str, set[Edge]] = {}
+        self._referrers: dict[str, dict[Edge, None]] = {}
+        """In the order in which they came, which is roughly that in memory: of many, half the time is waiting for it."""
         self._levels: dict[Ranks, Levels] = {}
         self._own_explanations: dict[tuple[int, int, int, str], Explanation] = {}
+        self._inherited_explanations: dict[tuple[object, ...], Explanation] = {}
 
     def assets(self) -> list[Asset]:
         """The assets that are not retired."""
@@ -149,13 +156,13 @@ class NetworkGraph:
         if node is None:
             node = self._nodes[asset.asset_id] = _Node(asset, own, relations)
             added, removed = relations, frozenset[Edge]()
-            edit.new.add(asset.asset_id)
+            edit.new[asset.asset_id] = None
         else:
             edit.own_changed(node, own)
             added, removed = relations - node.relations, node.relations - relations
             node.asset, node.own, node.relations = asset, own, relations
         for kind, target in added:
-            self._referrers.setdefault(target, set()).add((kind, asset.asset_id))
+            self._referrers.setdefault(target, {})[kind, asset.asset_id] = None
             edit.joined.append((kind, asset.asset_id, target))
         for kind, target in removed:
             self._forget_referrer(kind, asset.asset_id, target)
@@ -168,11 +175,11 @@ class NetworkGraph:
             edit.parted.append((kind, asset_id, target))
         edit.parted += [(kind, owner, asset_id) for kind, owner in self._referrers.get(asset_id, ())]
         del self._nodes[asset_id]
-        edit.new.discard(asset_id)
+        edit.new.pop(asset_id, None)
 
     def _forget_referrer(self, kind: RelationType, owner: str, target: str) -> None:
         referrers = self._referrers[target]
-        referrers.discard((kind, owner))
+        referrers.pop((kind, owner), None)
         if not referrers:
             del self._referrers[target]
 
@@ -190,10 +197,13 @@ class NetworkGraph:
     def _settle(self, index: int, edit: _Edit) -> None:
         """Withdraw the labels that lost what held them up, then give every asset its best one."""
         withdrawn = self._withdraw(index, self._unheld(index, edit), edit)
-        offers: list[tuple[Label, str, tuple[str, RelationType] | None]] = []
-        for asset_id in withdrawn | edit.new | edit.raised[index]:
-            heappush(offers, (self._own_label(index, asset_id), asset_id, None))
-        for asset_id in withdrawn | edit.new:
+        anew = dict.fromkeys(chain(withdrawn, edit.new))
+        offers: list[Offer] = [
+            (self._own_label(index, asset_id), asset_id, None)
+            for asset_id in dict.fromkeys(chain(anew, edit.raised[index]))
+        ]
+        heapify(offers)
+        for asset_id in anew:
             for neighbour, kind in self._sources(index, asset_id):
                 self._offer(index, neighbour, asset_id, kind, offers)
         for kind, owner, target in edit.joined:
@@ -213,7 +223,7 @@ class NetworkGraph:
                 if node is not None and node.via[index] == (source, kind):
                     yield sink
 
-    def _withdraw(self, index: int, unheld: Iterable[str], edit: _Edit) -> set[str]:
+    def _withdraw(self, index: int, unheld: Iterable[str], edit: _Edit) -> Iterable[str]:
         """Take away the labels of `unheld` and of all that hangs on them."""
         withdrawn = self._all_hanging(index, unheld)
         for asset_id in withdrawn:
@@ -222,9 +232,7 @@ class NetworkGraph:
             node.labels[index] = node.via[index] = None
         return withdrawn
 
-    def _take_best(
-        self, index: int, offers: list[tuple[Label, str, tuple[str, RelationType] | None]], edit: _Edit
-    ) -> None:
+    def _take_best(self, index: int, offers: list[Offer], edit: _Edit) -> None:
         """Best offers first: each asset settles once, and an offer that is no better than what it has ends there."""
         rerouted: list[str] = []
         while offers:
@@ -255,14 +263,14 @@ class NetworkGraph:
             body = giver.asset.body
             node.foreign[index] = giver.foreign[index] if body == node.asset.body else body
 
-    def _all_hanging(self, index: int, roots: Iterable[str]) -> set[str]:
-        """`roots` and every asset whose label they hold up, however far down."""
-        found: set[str] = set()
+    def _all_hanging(self, index: int, roots: Iterable[str]) -> Iterable[str]:
+        """`roots` and every asset whose label they hold up, however far down, each once."""
+        found: dict[str, None] = {}
         waiting = list(roots)
         while waiting:
             asset_id = waiting.pop()
             if asset_id not in found:
-                found.add(asset_id)
+                found[asset_id] = None
                 waiting += self._hanging(index, asset_id)
         return found
 
@@ -276,7 +284,7 @@ class NetworkGraph:
         source: str,
         sink: str,
         kind: RelationType,
-        offers: list[tuple[Label, str, tuple[str, RelationType] | None]],
+        offers: list[Offer],
     ) -> None:
         """What `source` would hand to `sink`, if it is better than what that one has by itself or by others."""
         giver, taker = self._nodes.get(source), self._nodes.get(sink)
@@ -391,8 +399,21 @@ class NetworkGraph:
         )
 
     def _explain_inherited(self, index: int, node: _Node) -> Explanation:
-        rank, _, origin = self._label(index, node)
-        own, source = node.own[index], self._nodes[origin].own[index]
+        """What is said where a neighbour alone is on the way: many assets that take their level from it share it."""
+        label, own = self._label(index, node), node.own[index]
+        source = self._nodes[label[2]].own[index]
+        if label[1] > 1 and node.foreign[index] is None:
+            return self._inherit_explanation(index, node, label, source)
+        given = (source.rule.id, source.is_declared, source.override and source.override.ref.override_id)
+        key = (index, label, node.via[index], node.asset.body, node.foreign[index], own.declared, own.derived, given)
+        if (known := self._inherited_explanations.get(key)) is None:
+            if len(self._inherited_explanations) >= _REMEMBERED:
+                self._inherited_explanations.clear()
+            known = self._inherited_explanations[key] = self._inherit_explanation(index, node, label, source)
+        return known
+
+    def _inherit_explanation(self, index: int, node: _Node, label: Label, source: _Own) -> Explanation:
+        rank, own = label[0], node.own[index]
         inherited = self._inherited(index, node)
         # the rule would say of what kind another body's asset is
         hidden = inherited.asset_id is None
@@ -438,7 +459,7 @@ class _Edit:
 
     def __init__(self) -> None:
         self.before: dict[str, _Reasons | None] = {}
-        self.new: set[str] = set()
+        self.new: dict[str, None] = {}
         self.joined: list[tuple[RelationType, str, str]] = []
         self.parted: list[tuple[RelationType, str, str]] = []
         self.overridden: tuple[set[str], ...] = tuple(set() for _ in _INDEXES)

@@ -36,6 +36,7 @@ SERVICE: Final = "classification"
 Clock: TypeAlias = Callable[[], datetime]
 Duties: TypeAlias = tuple[str, ...]
 Reasons: TypeAlias = tuple[tuple[str | None, ...], ...]
+Ways: TypeAlias = tuple[tuple[str, tuple[str, ...]] | None, ...]
 
 _REMEMBERED: Final = 10_000
 """Pieces of JSON kept, of a few kilobytes; a city has some hundreds of distinct cases. Above it the memory is emptied."""
@@ -317,7 +318,7 @@ class Scribe:
         self._lifted = {duty_id: to_json(ref) for duty_id, ref in known.items()}
         self._municipality = municipality
         self._common: dict[tuple[_Kind, str, str], _Common] = {}
-        self._explained: dict[Reasons, bytes] = {}
+        self._explained: dict[tuple[Reasons, Ways], bytes] = {}
         self._changed: dict[tuple[Duties, Duties], bytes] = {}
         self._levels: dict[Levels | None, bytes] = {None: b"null"}
 
@@ -400,12 +401,16 @@ class Scribe:
         return known
 
     def _explanations(self, event: _Event) -> bytes:
-        """Where nothing came from another asset, the reasons say it all, and few assets have reasons of their own."""
+        """With the ways that levels came by, the reasons say it all, and few assets have reasons of their own."""
         explanations, reasons = event.verdict.explanations, event.now.reasons
-        if any(one.inherited_from is not None for one in explanations.values()):
-            return to_json(explanations, exclude_none=True)
-        if (known := self._explained.get(reasons)) is None:
-            known = _remember(self._explained, reasons, to_json(explanations, exclude_none=True))
+        ways = tuple(
+            [
+                one.inherited_from and (one.inherited_from.relation, one.inherited_from.path)
+                for one in explanations.values()
+            ]
+        )
+        if (known := self._explained.get((reasons, ways))) is None:
+            known = _remember(self._explained, (reasons, ways), to_json(explanations, exclude_none=True))
         return known
 
     def _duties(self, before: Duties, now: Duties) -> bytes:

@@ -20,22 +20,22 @@ from tests.benchmarks.report import Result, Rounds
 
 NAME = "classification-stream"
 COUNT = 60_000
-_OUT = (CLASSIFICATIONS, OBLIGATIONS)
+OUT = (CLASSIFICATIONS, OBLIGATIONS)
 _SAME = like(ASSETS, "bench.same.v1")
-_LIKE_OURS = {topic.name: like(topic, f"bench.{topic.name}") for topic in _OUT}
+_LIKE_OURS = {topic.name: like(topic, f"bench.{topic.name}") for topic in OUT}
 
 
 async def run(place: Place, count: int, rounds: int) -> Result:
     """Each round: ours into empty topics, then the floors."""
     await place.make_topics()
-    work = await _preload(place, count)
+    work = await preload(place, count)
     seconds: dict[str, list[float]] = {"ours": [], "floor": [], "writing": []}
     client = place.admin.client()
     for number in range(rounds):
-        await place.empty([*_OUT, _SAME, *_LIKE_OURS.values()])
+        await place.empty([*OUT, _SAME, *_LIKE_OURS.values()])
         gc.collect()
-        seconds["ours"].append(await _ours(place, count, f"{GROUP}-{number}"))
-        written = {_LIKE_OURS[topic.name].name: await floors.read_all(client, topic.name) for topic in _OUT}
+        seconds["ours"].append(await stream(place, count, f"{GROUP}-{number}"))
+        written = {_LIKE_OURS[topic.name].name: await floors.read_all(client, topic.name) for topic in OUT}
         gc.collect()
         seconds["floor"].append(
             await floors.pass_through(client, ASSETS.name, _SAME.name, count, f"bench-same-{number}")
@@ -55,7 +55,8 @@ async def run(place: Place, count: int, rounds: int) -> Result:
     )
 
 
-async def _preload(place: Place, count: int) -> dict[str, Any]:
+async def preload(place: Place, count: int) -> dict[str, Any]:
+    """Write the assets of the scenario; returns what they are."""
     messages = asset_messages(count)
     await floors.fill(place.admin.client(), ASSETS.name, messages)
     return {
@@ -66,7 +67,8 @@ async def _preload(place: Place, count: int) -> dict[str, Any]:
     }
 
 
-async def _ours(place: Place, count: int, group: str) -> float:
+async def stream(place: Place, count: int, group: str) -> float:
+    """Seconds for what `preload` has written."""
     profile = one_network()
     standard = Settings.model_construct(standard=BASE).read_standard()
     subscription = place.subscription(GROUP, group, ASSETS, profile.municipality)
