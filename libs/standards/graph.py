@@ -13,7 +13,7 @@ moves to another leaves it behind.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from itertools import chain, islice
 from typing import Final, NamedTuple, TypeAlias
 
@@ -87,10 +87,14 @@ class _Node:
 
 
 class NetworkGraph:
-    """The evaluated assets of one network. Not safe for use by two threads."""
+    """The evaluated assets of one network. Not safe for use by two threads.
 
-    def __init__(self, standard: Standard) -> None:
+    With `explains` False its verdicts have no explanations, for those who only count.
+    """
+
+    def __init__(self, standard: Standard, *, explains: bool = True) -> None:
         self.standard = standard
+        self._explains = explains
         self._nodes: dict[str, _Node] = {}
         self._overrides: dict[tuple[str, str, int], GraphOverride] = {}
         self._referrers: dict[str, dict[Edge, None]] = {}
@@ -198,11 +202,9 @@ class NetworkGraph:
         """Withdraw the labels that lost what held them up, then give every asset its best one."""
         withdrawn = self._withdraw(index, self._unheld(index, edit), edit)
         anew = dict.fromkeys(chain(withdrawn, edit.new))
-        offers: list[Offer] = [
-            (self._own_label(index, asset_id), asset_id, None)
-            for asset_id in dict.fromkeys(chain(anew, edit.raised[index]))
-        ]
-        heapify(offers)
+        offers = _Offers()
+        for asset_id in dict.fromkeys(chain(anew, edit.raised[index])):
+            offers.add((self._own_label(index, asset_id), asset_id, None))
         for asset_id in anew:
             for neighbour, kind in self._sources(index, asset_id):
                 self._offer(index, neighbour, asset_id, kind, offers)
@@ -232,11 +234,10 @@ class NetworkGraph:
             node.labels[index] = node.via[index] = None
         return withdrawn
 
-    def _take_best(self, index: int, offers: list[Offer], edit: _Edit) -> None:
+    def _take_best(self, index: int, offers: _Offers, edit: _Edit) -> None:
         """Best offers first: each asset settles once, and an offer that is no better than what it has ends there."""
         rerouted: list[str] = []
-        while offers:
-            label, asset_id, via = heappop(offers)
+        for label, asset_id, via in offers:
             node = self._nodes[asset_id]
             has = node.labels[index]
             if has is not None and (has, _order(node.via[index])) <= (label, _order(via)):
@@ -284,7 +285,7 @@ class NetworkGraph:
         source: str,
         sink: str,
         kind: RelationType,
-        offers: list[Offer],
+        offers: _Offers,
     ) -> None:
         """What `source` would hand to `sink`, if it is better than what that one has by itself or by others."""
         giver, taker = self._nodes.get(source), self._nodes.get(sink)
@@ -295,7 +296,7 @@ class NetworkGraph:
         label = (given[0], given[1] + 1, given[2])
         has = taker.labels[index]
         if has is None or (label, (source, kind)) < (has, _order(taker.via[index])):
-            heappush(offers, (label, sink, (source, kind)))
+            offers.add((label, sink, (source, kind)))
 
     def _own_label(self, index: int, asset_id: str) -> Label:
         return (-self._nodes[asset_id].own[index].rank, 0, asset_id)
@@ -341,7 +342,9 @@ class NetworkGraph:
         return Verdict(
             asset=asset,
             levels=self._levels_of(ranks),
-            explanations={name: self._explain(index, node) for index, name in enumerate(DIMENSIONS)},
+            explanations={name: self._explain(index, node) for index, name in enumerate(DIMENSIONS)}
+            if self._explains
+            else {},
             obligations=obligations,
             changed=before != node.reasons,
         )
@@ -450,6 +453,29 @@ class NetworkGraph:
         while (via := node.via[index]) is not None:
             node = self._nodes[via[0]]
             yield node
+
+
+class _Offers:
+    """Offers, the best first, also of those that are added meanwhile; one that is made of another is a step behind it.
+
+    There are few levels and distances and many offers: those of a level and a distance are sorted together, which costs less than a heap.
+    """
+
+    def __init__(self) -> None:
+        self._by_step: dict[tuple[int, int], list[Offer]] = {}
+        self._steps: list[tuple[int, int]] = []
+
+    def add(self, offer: Offer) -> None:
+        step = offer[0][:2]
+        if (others := self._by_step.get(step)) is None:
+            self._by_step[step] = [offer]
+            heappush(self._steps, step)
+        else:
+            others.append(offer)
+
+    def __iter__(self) -> Iterator[Offer]:
+        while self._steps:
+            yield from sorted(self._by_step.pop(heappop(self._steps)))
 
 
 class _Edit:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import cached_property
 from typing import Any, Final, NamedTuple
@@ -13,7 +13,7 @@ from libs.contracts import Dimension, Duty, DutyRef, FindingState, RelationType
 from libs.contracts import Standard as PublishedStandard
 from libs.contracts.words import FactValue
 from libs.standards.conditions import ASSET_NAMES, EMPTY, Condition, compile_condition, expected, fits
-from libs.standards.document import Flow, Obligation, Rule, StandardDocument
+from libs.standards.document import Fact, Flow, Obligation, Rule, StandardDocument
 
 DIMENSIONS: Final = tuple(Dimension)
 _REMEMBERED: Final = 200_000
@@ -105,14 +105,14 @@ class Standard:
 
     def derive(self, kind: str, zone: str | None, facts: Facts) -> Derived:
         """Levels by the rules alone. A fact of another type than declared counts as missing."""
-        key = (kind, zone, *self._values(self._rule_facts, facts))
+        key = (kind, zone, *self._rule_facts.values_of(facts))
         if (known := self._derived.get(key)) is None:
             known = _remember(self._derived, key, self._derive(key))
         return known
 
     def obligations(self, ranks: Ranks, kind: str, zone: str | None, facts: Facts) -> tuple[str, ...]:
         """Ids of the obligations in force on the day for these effective levels, sorted."""
-        key = (kind, zone, ranks, *self._values(self._duty_facts, facts))
+        key = (kind, zone, ranks, *self._duty_facts.values_of(facts))
         if (known := self._in_force.get(key)) is None:
             known = _remember(self._in_force, key, self._oblige(key))
         return known
@@ -140,7 +140,7 @@ class Standard:
 
     def facts_read_by(self, rule: Rule) -> tuple[str, ...]:
         """The facts that its condition reads, sorted."""
-        return self._facts_read([compile_condition(rule.when, frozenset(self.document.facts) | ASSET_NAMES)])
+        return self._facts_read([compile_condition(rule.when, frozenset(self.document.facts) | ASSET_NAMES)]).names
 
     def fact_problems(self, facts: Facts) -> list[FactProblem]:
         """The declared facts whose value is of another type than declared, or none of the declared values: they count as missing."""
@@ -181,20 +181,14 @@ class Standard:
     def _level_names(self) -> frozenset[str]:
         return frozenset(self._level_constants) | frozenset(DIMENSIONS)
 
-    def _facts_read(self, conditions: Iterable[Condition]) -> tuple[str, ...]:
+    def _facts_read(self, conditions: Iterable[Condition]) -> _Read:
         read = frozenset().union(*(condition.names for condition in conditions))
-        return tuple(sorted(read & self.document.facts.keys()))
-
-    def _values(self, names: tuple[str, ...], facts: Facts) -> list[Any]:
-        """Hashable values of the facts' declared types."""
-        values = [self._empty[name] for name in names]
-        for at, name in enumerate(names):
-            if (value := facts.get(name)) is not None and fits(self.document.facts[name], value):
-                values[at] = tuple(value) if isinstance(value, list) else value
-        return values
+        names = tuple(sorted(read & self.document.facts.keys()))
+        places = {name: (at, self.document.facts[name]) for at, name in enumerate(names)}
+        return _Read(names, places, [self._empty[name] for name in names])
 
     def _derive(self, key: tuple[Any, ...]) -> Derived:
-        values = _named(("kind", "zone", *self._rule_facts), key)
+        values = _named(("kind", "zone", *self._rule_facts.names), key)
         best: list[tuple[int, Rule] | None] = [None, None, None]
         for rule, condition in self._rules:
             index = DIMENSIONS.index(rule.dimension)
@@ -209,9 +203,25 @@ class Standard:
 
     def _oblige(self, key: tuple[Any, ...]) -> tuple[str, ...]:
         kind, zone, ranks, *facts = key
-        values = _named(("kind", "zone", *self._duty_facts), (kind, zone, *facts))
+        values = _named(("kind", "zone", *self._duty_facts.names), (kind, zone, *facts))
         values |= self._level_constants | dict(zip(DIMENSIONS, ranks, strict=True))
         return tuple(sorted(duty_id for group in self._alike for duty_id in group.in_force(values)))
+
+
+class _Read(NamedTuple):
+    """The facts that some conditions read, sorted: the place of each with its declaration, and the values of an asset that has none."""
+
+    names: tuple[str, ...]
+    places: Mapping[str, tuple[int, Fact]]
+    empty: Sequence[Any]
+
+    def values_of(self, facts: Facts) -> list[Any]:
+        """Hashable values of the facts' declared types; an asset has few of the facts."""
+        values = list(self.empty)
+        for name, value in facts.items():
+            if value is not None and (place := self.places.get(name)) is not None and fits(place[1], value):
+                values[place[0]] = tuple(value) if isinstance(value, list) else value
+        return values
 
 
 class _Alike:

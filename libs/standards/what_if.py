@@ -136,9 +136,9 @@ def _differences(
         with_facts(asset, changes) if (changes := changed_facts.get(asset.asset_id)) else asset for asset in members
     )
     held = list(overrides.items())
-    would = NetworkGraph(candidate).apply(list(changed), edits_of(candidate, held))
+    would = NetworkGraph(candidate, explains=False).apply(list(changed), edits_of(candidate, held))
     after = {verdict.asset.asset_id: verdict for verdict in would}
-    for verdict in NetworkGraph(now).apply(members, edits_of(now, held)):
+    for verdict in NetworkGraph(now, explains=False).apply(members, edits_of(now, held)):
         difference = _difference(verdict, after[verdict.asset.asset_id], now, candidate)
         if difference.raised or difference.lowered or difference.imposed or difference.lifted:
             yield difference
