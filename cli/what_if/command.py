@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -85,6 +86,8 @@ def _report(
     # of an asset of another body not even that it exists is said
     shown = {one.asset_id: one.network for one in register.assets if body in (None, one.body)}
     check_facts(changes, {asset_id: standard_of(proposed, network) for asset_id, network in shown.items()})
+    # what is made lives until the end: there is nothing to collect, and looking for it takes a fifth of the time
+    gc.disable()
     comparison = Comparison.joined(
         compare(
             register.of(network),

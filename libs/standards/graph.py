@@ -246,6 +246,9 @@ class NetworkGraph:
             if label == has:
                 rerouted.append(asset_id)
             node.labels[index], node.via[index] = label, via
+            if label[0] == 0:
+                # the lowest level raises nobody
+                continue
             for sink, kind in self._sinks(index, asset_id):
                 self._offer(index, asset_id, sink, kind, offers)
         for asset_id in self._all_hanging(index, rerouted):
