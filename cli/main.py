@@ -3,13 +3,26 @@
 
 from __future__ import annotations
 
-from cli import admin, assets, deadletters, explain, identity, lifecycle, overrides, standards, tail
+from cli import admin, assets, deadletters, explain, identity, lifecycle, oscal, overrides, standards, tail
 from cli.command import group
 from cli.demo import run as demo
 from cli.what_if import command as what_if
 
 app = group("daicho")
-for part in (lifecycle, identity, tail, assets, explain, overrides, deadletters, admin, demo, what_if, standards):
+for part in (
+    lifecycle,
+    identity,
+    tail,
+    assets,
+    explain,
+    overrides,
+    deadletters,
+    admin,
+    demo,
+    what_if,
+    standards,
+    oscal,
+):
     part.add_to(app)
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def validate(path: Folder, base: BaseFolder = BASE) -> None:
-    document, overlay = _read(path, base)
+    document, overlay = read_standard(path, base)
     if overlay is not None:
         count, on = len(overlay.document.changes), overlay.document.base
         typer.echo(say("cli.standards.overlay_valid", version=overlay.version, count=count, base=on))
@@ -86,7 +86,7 @@ def resolve(body: Body, profile: ProfileFile = PROFILE, overlay: Candidate = Non
 
 
 def diff(path: Folder, other: Other, base: BaseFolder = BASE, as_json: Json = False) -> None:
-    (before, _), (after, _) = _read(path, base), _read(other, base)
+    (before, _), (after, _) = read_standard(path, base), read_standard(other, base)
     differences = compare(before, after)
     if as_json:
         listed = [asdict(one) for one in differences]
@@ -114,7 +114,7 @@ def _compared(section: str, key: str, before: Entry | None, after: Entry | None)
     return [Difference(section, key, _CHANGED, name, old[name], new[name]) for name in old if old[name] != new[name]]
 
 
-def _read(folder: Path, base: Path) -> tuple[StandardDocument, Overlay | None]:
+def read_standard(folder: Path, base: Path) -> tuple[StandardDocument, Overlay | None]:
     """A standard, or what an overlay makes of the base. Raises CliError with every mistake after telling each on a line."""
     files = _files(folder)
     if HEAD not in files:
@@ -156,7 +156,7 @@ def _of_body(
         raise CliError("cli.unknown_body", code=MISUSED, body=body, known=", ".join(profile.body_by_id))
     network = next(one for one in profile.networks if one.id == profile.network_of(body))
     folder = candidate or (base if network.standard is None else base.parent / network.standard)
-    document, overlay = _read(folder, base)
+    document, overlay = read_standard(folder, base)
     if overlay is not None:
         _check_allowed(profile, overlay)
         if (of := profile.network_of(overlay.document.body)) != network.id:
