@@ -55,6 +55,11 @@ class PartitionHandler(Protocol):
         """
         ...
 
+    @property
+    def pending(self) -> bool:
+        """Whether `due` has more to tell: then it is asked again as soon as the records that are there are handled."""
+        ...
+
     def due(self) -> Sequence[Output]:
         """What is to be told with no record to cause it: by the clock, or by what is learnt elsewhere. Asked between batches, at
         least once a second; what it returns is committed in a transaction of its own, so a restart must find it again.

@@ -100,15 +100,15 @@ class Task(ABC):
         name = f"{self.subscription.group}-{self.source.topic}-{self.source.partition}"
         return await start_consumer(self.subscription.settings, name, fetch_bytes=limits.fetch_bytes, **options)
 
-    async def _poll(self, consumer: AIOKafkaConsumer, limit: int) -> list[ConsumerRecord]:
-        """The next records, as soon as there is one; none after a second without.
+    async def _poll(self, consumer: AIOKafkaConsumer, limit: int, *, wait_ms: int = POLL_MS) -> list[ConsumerRecord]:
+        """The next records, as soon as there is one; none after `wait_ms` without.
 
         Once it has caught up, the consumer fetches nothing until the pause is over: what it fetched at once would be the first record to
         come, and the others would wait for the batch after.
         """
         await self._pace.rest()
         consumer.resume(self.source)
-        found = await consumer.getmany(self.source, timeout_ms=POLL_MS, max_records=limit)
+        found = await consumer.getmany(self.source, timeout_ms=wait_ms, max_records=limit)
         records: list[ConsumerRecord] = found.get(self.source, [])
         if records and await consumer.position(self.source) >= (consumer.last_stable_offset(self.source) or 0):
             self._pace.begun()

@@ -103,9 +103,19 @@ class NetworkGraph:
         self._own_explanations: dict[tuple[int, int, int, str], Explanation] = {}
         self._inherited_explanations: dict[tuple[object, ...], Explanation] = {}
 
-    def assets(self) -> list[Asset]:
-        """The assets that are not retired."""
-        return [node.asset for node in self._nodes.values()]
+    def ids(self) -> list[str]:
+        """Of the assets that are not retired."""
+        return list(self._nodes)
+
+    def asset(self, asset_id: str) -> Asset | None:
+        """An asset that is not retired."""
+        node = self._nodes.get(asset_id)
+        return None if node is None else node.asset
+
+    def verdict(self, asset_id: str) -> Verdict | None:
+        """What was found of an asset that is not retired."""
+        node = self._nodes.get(asset_id)
+        return None if node is None else self._verdict(asset_id, None, node.reasons)
 
     def __len__(self) -> int:
         """The number of assets that are not retired."""

@@ -41,6 +41,9 @@ Ways: TypeAlias = tuple[tuple[str, tuple[str, ...]] | None, ...]
 _REMEMBERED: Final = 10_000
 """Pieces of JSON kept, of a few kilobytes; a city has some hundreds of distinct cases. Above it the memory is emptied."""
 
+PIECE: Final = 500
+"""Assets to which a new standard is applied before changes have their turn again."""
+
 KeyT = TypeVar("KeyT")
 
 
@@ -107,6 +110,7 @@ class Classifier:
         self._withdrawn = withdrawn or {}
         self._overrides = OverridesInForce()
         self._networks: dict[str, _Network] = {}
+        self._turning: dict[str, _Turning] = {}
         self._published: dict[bytes, Published] = {}
         self._findings: dict[bytes, dict[str, Finding]] = {}
         self._seen: dict[bytes, int] = {}
@@ -153,27 +157,48 @@ class Classifier:
             message for network, change in changes.items() for message in self._evaluate(network, change, time)
         ]
 
+    @property
+    def pending(self) -> bool:
+        """Whether a standard that has begun to hold is still being applied: then `due` is to be asked again soon."""
+        return bool(self._turning)
+
     def due(self) -> list[Message]:
-        """The events of what no asset's change has caused: overrides that begin or cease to hold, and entries of a standard that do."""
+        """The events of what no asset's change has caused: overrides that begin or cease to hold, and entries of a standard that do.
+
+        A standard that begins to hold is applied to so many assets at a time, so that changes need not wait for it.
+        """
         now = self._clock()
         changed = self._overrides.changes(now)
+        messages = [message for network in self._networks for message in self._overridden(network, changed, now)]
         if self._turn is not None and now >= self._turn:
-            return self._turned(now)
-        return [message for network in self._networks for message in self._overridden(network, changed, now)]
+            self._standards = self._standards.on(now)
+            self._turn = self._standards.next_change()
+            self._turning = {name: _Turning(here, self._new_network(name)) for name, here in self._networks.items()}
+        return messages + list(self._turned(to_json(now)))
 
-    def _turned(self, now: datetime) -> list[Message]:
-        self._standards = self._standards.on(now)
-        self._turn = self._standards.next_change()
-        before, self._networks = self._networks, {}
-        return [message for network, was in before.items() for message in self._anew(network, was, to_json(now))]
+    def _turned(self, time: bytes) -> Iterator[Message]:
+        """The next piece of what a new standard changes. Nothing is told of a network before all of it is evaluated: levels travel."""
+        left = PIECE
+        for network, turning in list(self._turning.items()):
+            left -= turning.load(left)
+            if turning.loaded:
+                self._networks[network] = turning.next
+                for verdict in turning.verdicts(left):
+                    left -= 1
+                    key = make_key(network, verdict.asset.body, verdict.asset.asset_id)
+                    yield from self._compared(turning.next, key, verdict, None, time)
+            if turning.over:
+                del self._turning[network]
+            if left <= 0:
+                return
 
     def _overridden(
         self, network: str, changed: Mapping[Place, OverrideChange | None], now: datetime
     ) -> Iterator[Message]:
         here = self._networks[network]
-        edits = edits_of(
-            here.graph.standard, ((place, one) for place, one in changed.items() if place.network == network)
-        )
+        if (turning := self._turning.get(network)) is not None and turning.next is not here:
+            turning.next.graph.apply((), edits_of(turning.next.graph.standard, _of(network, changed)))
+        edits = edits_of(here.graph.standard, _of(network, changed))
         for verdict in here.graph.apply((), edits) if edits else ():
             key = make_key(network, verdict.asset.body, verdict.asset.asset_id)
             yield from self._compared(here, key, verdict, None, to_json(now))
@@ -189,6 +214,8 @@ class Classifier:
     def _evaluate(self, network: str, changes: _Changes, time: bytes) -> Iterator[Message]:
         some_cause = next(iter(changes.causes.values()))
         here = self._network(network)
+        if (turning := self._turning.get(network)) is not None and turning.next is not here:
+            turning.next.graph.apply(list(changes.latest.values()))
         for verdict in here.graph.apply(list(changes.latest.values())):
             asset = verdict.asset
             key = make_key(network, asset.body, asset.asset_id)
@@ -241,11 +268,14 @@ class Classifier:
 
     def _network(self, network: str) -> _Network:
         if network not in self._networks:
-            standard = self._standards.of(network)
-            graph = NetworkGraph(standard)
-            graph.apply((), edits_of(standard, self._overrides.of(network).items()))
-            self._networks[network] = _Network(graph, Scribe(standard, self._municipality, self._withdrawn))
+            self._networks[network] = self._new_network(network)
         return self._networks[network]
+
+    def _new_network(self, network: str) -> _Network:
+        standard = self._standards.of(network)
+        graph = NetworkGraph(standard)
+        graph.apply((), edits_of(standard, self._overrides.of(network).items()))
+        return _Network(graph, Scribe(standard, self._municipality, self._withdrawn))
 
 
 @dataclass(slots=True)
@@ -265,6 +295,43 @@ class _Network:
             return False
         self.newest[asset_id] = revision
         return True
+
+
+class _Turning:
+    """A network on its way from one standard to the next: first all its assets are evaluated anew, in silence, then each is compared."""
+
+    def __init__(self, was: _Network, following: _Network) -> None:
+        self.next = following
+        following.newest = was.newest
+        self._was = was.graph
+        self._waiting = was.graph.ids()
+        self._telling: list[str] | None = None
+
+    @property
+    def loaded(self) -> bool:
+        return self._telling is not None
+
+    @property
+    def over(self) -> bool:
+        return self._telling == []
+
+    def load(self, most: int) -> int:
+        """Evaluate some that are not yet, as the network has them by now; returns how many."""
+        if self._telling is not None:
+            return 0
+        piece, self._waiting = self._waiting[-most:], self._waiting[:-most]
+        assets = (self._was.asset(asset_id) for asset_id in piece if self.next.graph.asset(asset_id) is None)
+        self.next.graph.apply([asset for asset in assets if asset is not None])
+        if not self._waiting:
+            self._telling = self.next.graph.ids()
+        return len(piece)
+
+    def verdicts(self, most: int) -> Iterator[Verdict]:
+        """Of some that have not been told of since; none of what has gone meanwhile, which was told then."""
+        for _ in range(min(max(most, 0), len(self._telling or ()))):
+            verdict = self.next.graph.verdict(self._telling.pop())  # type: ignore[union-attr]
+            if verdict is not None:
+                yield verdict
 
 
 @dataclass(slots=True)
@@ -418,6 +485,10 @@ class Scribe:
         imposed = [self._imposed[one] for one in now if one not in before]
         lifted = [self._lifted[one] for one in before if one not in now and one in self._lifted]
         return b'"in_force":%b,"imposed":[%b],"lifted":[%b]' % (to_json(now), b",".join(imposed), b",".join(lifted))
+
+
+def _of(network: str, changed: Mapping[Place, OverrideChange | None]) -> Iterator[tuple[Place, OverrideChange | None]]:
+    return ((place, one) for place, one in changed.items() if place.network == network)
 
 
 def _ref(asset: Asset) -> dict[str, str]:

@@ -93,6 +93,11 @@ class AssetHandler:
             events += _handled_before(records, letters)
         return _outputs(self._classifier, events)
 
+    @property
+    def pending(self) -> bool:
+        """Whether a new standard is still being applied."""
+        return self._classifier.pending
+
     def due(self) -> Sequence[Output]:
         """What time alone has changed, and overrides heard of since."""
         heard = self._overrides[self._heard :]

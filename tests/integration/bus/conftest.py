@@ -203,6 +203,8 @@ class Copier:
             self.seen += [record.value for record in records]
         return []
 
+    pending = False
+
     def due(self) -> list[Output]:
         return []
 

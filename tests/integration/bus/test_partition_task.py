@@ -120,6 +120,8 @@ async def test_the_state_is_rebuilt_from_the_log_up_to_the_committed_offset(
             restored.append((inputs, outputs, log.committed))
             return [Output(target, KEY, b"difference")] if len(restored) == 2 else []
 
+        pending = False
+
         def due(self) -> list[Output]:
             return []
 
@@ -152,6 +154,8 @@ async def test_restoring_waits_for_open_transactions_of_others(bus: Any, run_all
             async for records in log.read(target):
                 seen.extend(record.value for record in records)
             return []
+
+        pending = False
 
         def due(self) -> list[Output]:
             return []
@@ -217,6 +221,8 @@ async def test_parked_keys_are_known_again_after_a_restart(
     subscription = bus.subscription(source)
 
     class Rejecting(make_copier):  # type: ignore[misc]
+        pending = False
+
         def due(self) -> list[Output]:
             return []
 
@@ -251,6 +257,8 @@ async def test_a_cap_stops_the_task_and_keeps_the_offset(bus: Any, run_all: Any,
         async def restore(self, log: Any) -> list[Output]:
             return []
 
+        pending = False
+
         def due(self) -> list[Output]:
             return []
 
@@ -282,6 +290,8 @@ async def test_large_and_many_messages_share_one_transaction(bus: Any, run_all: 
         async def restore(self, log: Any) -> list[Output]:
             return []
 
+        pending = False
+
         def due(self) -> list[Output]:
             return []
 
@@ -300,6 +310,41 @@ async def test_large_and_many_messages_share_one_transaction(bus: Any, run_all: 
     assert {record.partition for record in records} == {0, 1}
 
 
+async def test_who_has_more_to_tell_is_asked_again_at_once_and_records_have_their_turn_between(
+    bus: Any, run_all: Any, wait_until: Any
+) -> None:
+    source, target = await bus.topic(), await bus.topic()
+    subscription = bus.subscription(source)
+    told: list[str] = []
+
+    class Turning:
+        async def restore(self, log: Any) -> list[Output]:
+            return []
+
+        @property
+        def pending(self) -> bool:
+            return told.count("piece") < 100
+
+        def due(self) -> list[Output]:
+            if not self.pending:
+                return []
+            told.append("piece")
+            return [Output(target, KEY, b"piece")]
+
+        def handle(self, records: Sequence[ConsumerRecord], _: Any) -> list[Output]:
+            told.extend("record" for _ in records)
+            return [Output(target, KEY, record.value) for record in records]
+
+    task = PartitionTask(subscription, PARTITION, lambda _: Turning())
+    async with run_all(task):
+        await wait_until(lambda: len(told) > 5)
+        await bus.send(numbered(source, 3))
+        await wait_until(lambda: len(told) == 103)
+
+    assert told.index("record") < len(told) - 3, "the records waited for the last piece"
+    assert len(await bus.read(target)) == 103
+
+
 async def test_an_output_that_no_topic_takes_puts_its_record_aside(bus: Any, run_all: Any, wait_until: Any) -> None:
     source, target = await bus.topic(), await bus.topic()
     subscription = bus.subscription(source)
@@ -307,6 +352,8 @@ async def test_an_output_that_no_topic_takes_puts_its_record_aside(bus: Any, run
     class Growing:
         async def restore(self, log: Any) -> list[Output]:
             return []
+
+        pending = False
 
         def due(self) -> list[Output]:
             return []

@@ -40,6 +40,8 @@ class Judge:
     async def restore(self, log: Any) -> list[Output]:
         return []
 
+    pending = False
+
     def due(self) -> list[Output]:
         return []
 

@@ -8,8 +8,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from itertools import count, groupby
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -36,7 +37,17 @@ from libs.contracts import (
     make_key,
 )
 from libs.contracts.topics import CLASSIFICATIONS, FINDINGS
-from libs.standards import GraphOverride, NetworkGraph, OverrideEdit, Standard, StandardsInForce, Verdict, day_of
+from libs.standards import (
+    GraphOverride,
+    NetworkGraph,
+    OverrideEdit,
+    Standard,
+    StandardsInForce,
+    Verdict,
+    compile_standard,
+    day_of,
+)
+from services.classification import domain
 from services.classification.domain import Classifier, Message
 from services.classification.settings import BASE, Settings
 
@@ -293,6 +304,61 @@ def test_events_tell_exactly_what_an_evaluation_from_scratch_finds(standard: Sta
 
         check_state(standard, known, inventory, overrides, clock)
         assert classifier.due() == []
+
+
+@pytest.fixture(scope="module")
+def dated() -> Standard:
+    """One whose rule for resident records ceases, and whose encryption begins to be asked, a day later."""
+    document = Settings.model_construct(standard=BASE).read_standard().document
+    tomorrow = day_of(NOW) + timedelta(days=1)
+    ends = {"effective_until": tomorrow}
+    begins = {"effective_from": tomorrow}
+    return compile_standard(
+        document.model_copy(
+            update={
+                "rules": tuple(one.model_copy(update=ends) if one.id == "CR-11" else one for one in document.rules),
+                "obligations": tuple(
+                    one.model_copy(update=begins) if one.id in ("T-06", "C-13") else one for one in document.obligations
+                ),
+            }
+        )
+    )
+
+
+@given(
+    steps=steps, day_after=st.integers(0, 6), piece=st.integers(1, 3), asked=st.lists(st.integers(0, 3), max_size=10)
+)
+def test_a_standard_that_begins_to_hold_is_applied_piece_by_piece_while_changes_go_on(
+    dated: Standard, steps: Sequence[Step], day_after: int, piece: int, asked: Sequence[int]
+) -> None:
+    clock, inventory, overrides = Clock(), Inventory(), Overrides()
+    classifier, known = new_classifier(dated, clock), Consumer()
+    with patch.object(domain, "PIECE", piece):
+        for number, step in enumerate(steps):
+            if number == day_after:
+                clock.now += timedelta(days=1)
+            for event in overrides_of(step, overrides, clock):
+                classifier.learn(event)
+            batch = [event for asset_id, state in step.told for event in inventory.tell(asset_id, state)]
+            transactions = [classifier.take(batch)]
+            transactions += [classifier.due() for _ in range(asked[number] if number < len(asked) else 1)]
+            for messages in transactions:
+                tell_news(dated, known, messages)
+            if not classifier.pending:
+                tell_news(dated, known, classifier.due())
+                check_state(dated.on(day_of(clock.now)), known, inventory, overrides, clock)
+        while classifier.pending:
+            tell_news(dated, known, classifier.due())
+    check_state(dated.on(day_of(clock.now)), known, inventory, overrides, clock)
+
+
+def tell_news(standard: Standard, known: Consumer, messages: Sequence[Message]) -> None:
+    """Each step of a key says something else than the one before, also where the two standards meet in one transaction."""
+    for _, step in groupby(messages, lambda one: (one.key, dict(one.headers)["ce_revision"])):
+        told = list(step)
+        before = silent(known.verdicts.get(told[0].key))
+        listen(standard, known, told)
+        assert told[0].topic == FINDINGS.name or silent(known.verdicts[told[0].key]) != before
 
 
 def check_state(standard: Standard, known: Consumer, inventory: Inventory, overrides: Overrides, clock: Clock) -> None:
