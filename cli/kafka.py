@@ -17,13 +17,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cli.errors import MISUSED, CliError
 from cli.language import pick
+from cli.rows import Shown
 from cli.running import load
 from libs.bus import KafkaSettings, TopicMismatchError, apply_topics, partition_of
-from libs.contracts import AssetChanged, ClassificationChanged, ObligationsChanged, Text
-from libs.contracts.topics import ASSETS, CLASSIFICATIONS, OBLIGATIONS
+from libs.contracts import AssetChanged, ClassificationChanged, FindingChanged, ObligationsChanged, Text
+from libs.contracts.topics import ASSETS, CLASSIFICATIONS, FINDINGS, OBLIGATIONS
 from libs.devstack import load as load_stack
-
-Event = AssetChanged | ClassificationChanged | ObligationsChanged
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,13 @@ class Stream:
     """A topic, and the event that stands on it."""
 
     topic: str
-    model: type[AssetChanged] | type[ClassificationChanged] | type[ObligationsChanged]
+    model: type[Shown]
 
 
 STREAMS: Final = {
     "obligations": Stream(OBLIGATIONS.name, ObligationsChanged),
     "classifications": Stream(CLASSIFICATIONS.name, ClassificationChanged),
+    "findings": Stream(FINDINGS.name, FindingChanged),
     "assets": Stream(ASSETS.name, AssetChanged),
 }
 
@@ -77,7 +77,7 @@ def apply(settings: KafkaSettings, partitions: int, replication: int) -> list[Te
     return [change.text for change in changes]
 
 
-async def events(stream: Stream, settings: KafkaSettings, prefix: bytes) -> AsyncGenerator[Event, None]:
+async def events(stream: Stream, settings: KafkaSettings, prefix: bytes) -> AsyncGenerator[Shown, None]:
     """Every committed event under keys that begin with `prefix` (`network/body/`), from the first that the topic keeps."""
     consumer = AIOKafkaConsumer(
         stream.topic,
@@ -105,7 +105,7 @@ def _keep_one_partition(consumer: AIOKafkaConsumer, topic: str, prefix: bytes) -
     consumer.assign([TopicPartition(topic, partition_of(prefix, len(partitions)))])
 
 
-def _event(stream: Stream, value: bytes | None) -> Event | None:
+def _event(stream: Stream, value: bytes | None) -> Shown | None:
     """None for a tombstone, or for an event of a later version: it is not this command's to tell."""
     try:
         return stream.model.model_validate_json(value or b"")

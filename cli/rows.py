@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 from rich.text import Text
 
@@ -20,10 +20,15 @@ from libs.contracts import (
     Duty,
     DutyRef,
     Explanation,
+    FindingChanged,
+    FindingState,
     Levels,
     ObligationsChanged,
     OverrideRef,
 )
+
+Shown: TypeAlias = AssetChanged | ClassificationChanged | ObligationsChanged | FindingChanged
+_FINDING_STYLE: Final = {FindingState.MET: "green", FindingState.NOT_MET: "red"}
 
 TITLES: Final = 3
 """Titles of duties shown for one event before "and n more"."""
@@ -61,9 +66,11 @@ class Teller:
     names: Names = field(default_factory=Names)
     _levels: dict[str, str] = field(default_factory=dict)
 
-    def row(self, event: AssetChanged | ClassificationChanged | ObligationsChanged) -> Row:
+    def row(self, event: Shown) -> Row:
         if isinstance(event, AssetChanged):
             return _asset_row(event)
+        if isinstance(event, FindingChanged):
+            return _finding_row(event)
         self.names.assets[event.subject] = event.data.asset.name
         if isinstance(event, ClassificationChanged):
             levels = _step(levels_of(event.data.before), levels_of(event.data.after))
@@ -124,6 +131,15 @@ def _asset_row(event: AssetChanged) -> Row:
     what = say(f"cli.status.{asset.status}", revision=event.revision, source=source_of(event.data.change))
     declared = _step(*(_declared(side) for side in (event.data.before, event.data.after)))
     return Row(event.time, asset.name, declared, Text(what, style="dim" if asset.status == "retired" else ""))
+
+
+def _finding_row(event: FindingChanged) -> Row:
+    change = event.data
+    before = say(f"cli.finding.{change.before}") if change.before else NOTHING
+    what = (
+        f"{change.obligation.id} {pick(change.obligation.title)}: {_step(before, say(f'cli.finding.{change.after}'))}"
+    )
+    return Row(event.time, change.asset.name, "", Text(what, style=_FINDING_STYLE.get(change.after, "")))
 
 
 def _declared(asset: Asset | None) -> str:

@@ -25,7 +25,7 @@ from libs.contracts import make_key
 
 Once = Annotated[int | None, typer.Option("--once", help=say("cli.help.once"), min=1, show_default=False)]
 
-NAMES: Final = ("obligations", "classifications", "assets")
+NAMES: Final = ("obligations", "classifications", "findings", "assets")
 ACCOUNT: Final = "reader"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from cli.language import speaking
 from cli.rows import Names, Teller
-from libs.contracts import AssetChanged, ClassificationChanged, ObligationsChanged
+from libs.contracts import AssetChanged, ClassificationChanged, FindingChanged, ObligationsChanged
 
 LOW = {"confidentiality": "1", "integrity": "1", "availability": "1"}
 HIGH = {"confidentiality": "3A", "integrity": "2", "availability": "1"}
@@ -131,3 +131,18 @@ def test_an_origin_seen_before_is_told_by_its_name():
         teller.row(ClassificationChanged(**envelope(), data=change))
         row = teller.row(ClassificationChanged(**{**envelope(2), "subject": "a2"}, data=inherits))
     assert row.what.plain == "integrity 2: inherited (from 料金システム of waterworks, by “stores”)"
+
+
+@pytest.mark.parametrize(
+    ("language", "before", "after", "told"),
+    [
+        ("en", None, "not_met", "d1 duty 1: – → not met"),
+        ("en", "not_met", "met", "d1 duty 1: not met → met"),
+        ("ja", "met", "lifted", "d1 義務1: 満たしている → 義務の終了"),
+    ],
+)
+def test_a_finding_says_which_obligation_and_what_it_is_seen_to_be(language, before, after, told):
+    data = {"asset": ASSET, "asset_revision": 1, "obligation": duty(1), "before": before, "after": after}
+    with speaking(language):
+        row = Teller().row(FindingChanged(**envelope(), data=data))
+    assert (row.asset, row.what.plain) == ("料金システム", told)
