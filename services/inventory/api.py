@@ -35,6 +35,7 @@ from libs.observability.metrics import FEED_ITEMS
 from libs.persistence import Sessions, driver_of
 from libs.security import FieldError, Guard, Identity, ProblemError, Role, TokenVerifier, authenticated
 from libs.security import create_app as secured_app
+from libs.security.preconditions import check_match, etag_of, required
 from services.inventory import store
 from services.inventory.domain import Scribe, Source, retire
 from services.inventory.doors import DOORS, Delivery, Door, Sent, UnreadableError
@@ -310,7 +311,7 @@ class Api:
         """One asset; `ETag` is what `If-Match` of a change asks for."""
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             row = _there(await store.asset_of(session, asset_id))
-        response.headers["ETag"] = _etag(row)
+        response.headers["ETag"] = etag_of(row.revision)
         return _registered(row)
 
     async def history(
@@ -351,23 +352,21 @@ class Api:
         if_match: Annotated[str | None, Header()] = None,
     ) -> RegisteredAsset:
         """A person retires an asset; it stays in the register with its history."""
-        if if_match is None:
-            raise ProblemError(ProblemType.PRECONDITION_REQUIRED, "inventory.if_match_required")
+        given = required(if_match)
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             row = _there(await store.asset_of(session, asset_id))
             connection = await driver_of(session)
             await store.enter(connection, caller.scope(self._bodies), [row.state["network"]])
             # again, now that nobody else can change it
             await session.refresh(row)
-            if if_match.strip() != _etag(row):
-                raise ProblemError(ProblemType.PRECONDITION_FAILED, "inventory.changed_meanwhile")
+            check_match(given, row.revision)
             decision = retire(store.known_of(row), caller.subject, retirement.reason)
             batch = store.Batch(self._clock())
             scribe = Scribe(self._profile.municipality, batch.recorded_at)
             batch.revisions.extend(scribe.write(revision) for revision in decision.revisions)
             await store.write(connection, batch)
             await session.refresh(row)
-        response.headers["ETag"] = _etag(row)
+        response.headers["ETag"] = etag_of(row.revision)
         return _registered(row)
 
     async def summary(self, caller: Reader) -> tuple[Count, ...]:
@@ -497,10 +496,6 @@ def _there(row: store.AssetRow | None) -> store.AssetRow:
     if row is None:
         raise ProblemError(ProblemType.NOT_FOUND, "inventory.not_found")
     return row
-
-
-def _etag(row: store.AssetRow) -> str:
-    return f'"{row.revision}"'
 
 
 def _registered(row: store.AssetRow) -> RegisteredAsset:

@@ -17,6 +17,7 @@ from libs.contracts import Dimension, Explanation, OverrideChange, OverrideState
 from libs.contracts.words import LevelCode, ShortText, Slug
 from libs.persistence import Sessions
 from libs.security import FieldError, Identity, ProblemError, Role, authenticated
+from libs.security.preconditions import check_match, etag_of, required
 from libs.standards import StandardsInForce
 from libs.standards.overrides import Refusal, refuse_approving, refuse_asking, refuse_deciding, refuse_ending
 from services.classification.domain import Clock
@@ -243,11 +244,9 @@ class OverrideApi:
 
 
 async def _to_change(session: AsyncSession, override_id: UUID, if_match: str | None) -> OverrideRow:
-    if if_match is None:
-        raise ProblemError(ProblemType.PRECONDITION_REQUIRED, "classification.if_match_required")
+    given = required(if_match)
     row = _there(await store.find(session, override_id, to_change=True))
-    if if_match.strip() != _etag(row.revision):
-        raise ProblemError(ProblemType.PRECONDITION_FAILED, "classification.changed_meanwhile")
+    check_match(given, row.revision)
     return row
 
 
@@ -269,14 +268,10 @@ def _there(row: OverrideRow | None) -> OverrideRow:
     return row
 
 
-def _etag(revision: int) -> str:
-    return f'"{revision}"'
-
-
 def _recorded(override: Override) -> RecordedOverride:
     return RecordedOverride(body=override.body, network=override.network, **override.change.model_dump())
 
 
 def _answer(override: Override, response: Response) -> RecordedOverride:
-    response.headers["ETag"] = _etag(override.change.revision)
+    response.headers["ETag"] = etag_of(override.change.revision)
     return _recorded(override)
