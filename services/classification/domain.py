@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias, TypeVar
@@ -20,6 +20,7 @@ from libs.contracts import (
     Explanation,
     FindingChanged,
     FindingState,
+    Inherited,
     Levels,
     ObligationsChanged,
     OverrideChange,
@@ -57,8 +58,6 @@ class _Kind(NamedTuple):
 
 _LEVELS: Final = _Kind(CLASSIFICATIONS.name, ClassificationChanged.model_fields["type"].default, "c")
 _DUTIES: Final = _Kind(OBLIGATIONS.name, ObligationsChanged.model_fields["type"].default, "o")
-
-
 _FINDING: Final = _Kind(FINDINGS.name, FindingChanged.model_fields["type"].default, "f")
 
 
@@ -168,13 +167,13 @@ class Classifier:
         A standard that begins to hold is applied to so many assets at a time, so that changes need not wait for it.
         """
         now = self._clock()
-        changed = self._overrides.changes(now)
-        messages = [message for network in self._networks for message in self._overridden(network, changed, now)]
+        time, changed = to_json(now), self._overrides.changes(now)
+        messages = [message for network in self._networks for message in self._overridden(network, changed, time)]
         if self._turn is not None and now >= self._turn:
             self._standards = self._standards.on(now)
             self._turn = self._standards.next_change()
             self._turning = {name: _Turning(here, self._new_network(name)) for name, here in self._networks.items()}
-        return messages + list(self._turned(to_json(now)))
+        return messages + list(self._turned(time))
 
     def _turned(self, time: bytes) -> Iterator[Message]:
         """The next piece of what a new standard changes. Nothing is told of a network before all of it is evaluated: levels travel."""
@@ -193,30 +192,25 @@ class Classifier:
                 return
 
     def _overridden(
-        self, network: str, changed: Mapping[Place, OverrideChange | None], now: datetime
+        self, network: str, changed: Mapping[Place, OverrideChange | None], time: bytes
     ) -> Iterator[Message]:
-        here = self._networks[network]
-        if (turning := self._turning.get(network)) is not None and turning.next is not here:
-            turning.next.graph.apply((), edits_of(turning.next.graph.standard, _of(network, changed)))
-        edits = edits_of(here.graph.standard, _of(network, changed))
-        for verdict in here.graph.apply((), edits) if edits else ():
+        held = [(place, one) for place, one in changed.items() if place.network == network]
+        for verdict in self._applied(network, (), held) if held else ():
             key = make_key(network, verdict.asset.body, verdict.asset.asset_id)
-            yield from self._compared(here, key, verdict, None, to_json(now))
+            yield from self._compared(self._networks[network], key, verdict, None, time)
 
-    def _anew(self, network: str, was: _Network, time: bytes) -> Iterator[Message]:
-        """Evaluate a network by the standard that holds there now."""
-        here = self._network(network)
-        here.newest = was.newest
-        for verdict in here.graph.apply(was.graph.assets()):
-            key = make_key(network, verdict.asset.body, verdict.asset.asset_id)
-            yield from self._compared(here, key, verdict, None, time)
+    def _applied(
+        self, network: str, assets: Sequence[Asset], held: Sequence[tuple[Place, OverrideChange | None]] = ()
+    ) -> list[Verdict]:
+        """What is found of changes by the standard that holds on a network; one that is to take its place hears of them in silence."""
+        if (turning := self._turning.get(network)) is not None and not turning.loaded:
+            turning.next.apply(assets, held)
+        return self._network(network).apply(assets, held)
 
     def _evaluate(self, network: str, changes: _Changes, time: bytes) -> Iterator[Message]:
         some_cause = next(iter(changes.causes.values()))
         here = self._network(network)
-        if (turning := self._turning.get(network)) is not None and turning.next is not here:
-            turning.next.graph.apply(list(changes.latest.values()))
-        for verdict in here.graph.apply(list(changes.latest.values())):
+        for verdict in self._applied(network, list(changes.latest.values())):
             asset = verdict.asset
             key = make_key(network, asset.body, asset.asset_id)
             yield from self._compared(here, key, verdict, changes.causes.get(key, some_cause).traceparent, time)
@@ -273,9 +267,9 @@ class Classifier:
 
     def _new_network(self, network: str) -> _Network:
         standard = self._standards.of(network)
-        graph = NetworkGraph(standard)
-        graph.apply((), edits_of(standard, self._overrides.of(network).items()))
-        return _Network(graph, Scribe(standard, self._municipality, self._withdrawn))
+        new = _Network(NetworkGraph(standard), Scribe(standard, self._municipality, self._withdrawn))
+        new.apply((), self._overrides.of(network).items())
+        return new
 
 
 @dataclass(slots=True)
@@ -288,6 +282,10 @@ class _Network:
     graph: NetworkGraph
     scribe: Scribe
     newest: dict[str, int] = field(default_factory=dict)
+
+    def apply(self, assets: Sequence[Asset], held: Iterable[tuple[Place, OverrideChange | None]] = ()) -> list[Verdict]:
+        """See `NetworkGraph.apply`."""
+        return self.graph.apply(assets, edits_of(self.graph.standard, held))
 
     def is_news(self, asset_id: str, revision: int) -> bool:
         """Whether the graph is to take this revision; from then on no lower one."""
@@ -321,16 +319,16 @@ class _Turning:
             return 0
         piece, self._waiting = self._waiting[-most:], self._waiting[:-most]
         assets = (self._was.asset(asset_id) for asset_id in piece if self.next.graph.asset(asset_id) is None)
-        self.next.graph.apply([asset for asset in assets if asset is not None])
+        self.next.apply([asset for asset in assets if asset is not None])
         if not self._waiting:
             self._telling = self.next.graph.ids()
         return len(piece)
 
     def verdicts(self, most: int) -> Iterator[Verdict]:
         """Of some that have not been told of since; none of what has gone meanwhile, which was told then."""
-        for _ in range(min(max(most, 0), len(self._telling or ()))):
-            verdict = self.next.graph.verdict(self._telling.pop())  # type: ignore[union-attr]
-            if verdict is not None:
+        telling = self._telling or []
+        for _ in range(min(most, len(telling))):
+            if (verdict := self.next.graph.verdict(telling.pop())) is not None:
                 yield verdict
 
 
@@ -470,12 +468,7 @@ class Scribe:
     def _explanations(self, event: _Event) -> bytes:
         """With the ways that levels came by, the reasons say it all, and few assets have reasons of their own."""
         explanations, reasons = event.verdict.explanations, event.now.reasons
-        ways = tuple(
-            [
-                one.inherited_from and (one.inherited_from.relation, one.inherited_from.path)
-                for one in explanations.values()
-            ]
-        )
+        ways = tuple([_way(one.inherited_from) for one in explanations.values()])
         if (known := self._explained.get((reasons, ways))) is None:
             known = _remember(self._explained, (reasons, ways), to_json(explanations, exclude_none=True))
         return known
@@ -485,10 +478,6 @@ class Scribe:
         imposed = [self._imposed[one] for one in now if one not in before]
         lifted = [self._lifted[one] for one in before if one not in now and one in self._lifted]
         return b'"in_force":%b,"imposed":[%b],"lifted":[%b]' % (to_json(now), b",".join(imposed), b",".join(lifted))
-
-
-def _of(network: str, changed: Mapping[Place, OverrideChange | None]) -> Iterator[tuple[Place, OverrideChange | None]]:
-    return ((place, one) for place, one in changed.items() if place.network == network)
 
 
 def _ref(asset: Asset) -> dict[str, str]:
@@ -513,6 +502,10 @@ def _reason(one: Explanation) -> tuple[str | None, ...]:
     came_from = (None, None) if source is None else (source.body, source.asset_id)
     override = None if one.override is None else one.override.override_id
     return (one.level, one.origin, one.rule, override, one.declared, one.derived, *came_from)
+
+
+def _way(source: Inherited | None) -> tuple[str, tuple[str, ...]] | None:
+    return None if source is None else (source.relation, source.path)
 
 
 def _remember(memory: dict[KeyT, bytes], key: KeyT, found: bytes) -> bytes:

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import BeforeValidator, Field
 from pydantic_core import to_json
@@ -39,7 +39,16 @@ from libs.contracts import (
     Profile,
     Reason,
 )
-from libs.contracts.topics import ASSETS, CLASSIFICATIONS, CONTROL, DEADLETTERS, FINDINGS, MAX_RECORD_BYTES, OBLIGATIONS
+from libs.contracts.topics import (
+    ASSETS,
+    CLASSIFICATIONS,
+    CONTROL,
+    DEADLETTERS,
+    FINDINGS,
+    MAX_RECORD_BYTES,
+    OBLIGATIONS,
+    Topic,
+)
 from libs.standards import StandardsInForce
 from services.classification import store
 from services.classification.control import overrides_in
@@ -49,6 +58,10 @@ GROUP: Final = "classification"
 """Consumer group on the assets topic; also the name in dead letters, and the beginning of transactional ids."""
 PROJECTION: Final = "classification-projection"
 """Group of the read model's consumers, with the topic behind it."""
+
+
+EventT = TypeVar("EventT", bound=CloudEvent[Contract])
+RowT = TypeVar("RowT")
 
 
 class AssetHandler:
@@ -76,17 +89,12 @@ class AssetHandler:
         async for records in log.read(CONTROL.name, partition=0):
             for event in overrides_in(records):
                 self._classifier.learn(event)
-        async for records in log.read(CLASSIFICATIONS.name):
-            for record in records:
-                event = decode(ClassificationChanged, record, max_bytes=MAX_RECORD_BYTES)
-                self._classifier.recall_levels(record.key or b"", event)
-        async for records in log.read(OBLIGATIONS.name):
-            for record in records:
-                duties = decode(ObligationsChanged, record, max_bytes=MAX_RECORD_BYTES)
-                self._classifier.recall_obligations(record.key or b"", duties)
-        async for records in log.read(FINDINGS.name):
-            for record in records:
-                self._classifier.recall_finding(decode(FindingChanged, record, max_bytes=MAX_RECORD_BYTES))
+        async for key, levels in _published(log, CLASSIFICATIONS, ClassificationChanged):
+            self._classifier.recall_levels(key, levels)
+        async for key, duties in _published(log, OBLIGATIONS, ObligationsChanged):
+            self._classifier.recall_obligations(key, duties)
+        async for _, finding in _published(log, FINDINGS, FindingChanged):
+            self._classifier.recall_finding(finding)
         letters = await _letters(log)
         events: list[AssetChanged] = []
         async for records in log.read(ASSETS.name, until_committed=True):
@@ -166,6 +174,13 @@ def _read(record: ConsumerRecord) -> AssetChanged:
     return event
 
 
+async def _published(log: PartitionLog, topic: Topic, model: type[EventT]) -> AsyncIterator[tuple[bytes, EventT]]:
+    """The events of one of this service's own topics, with their keys."""
+    async for records in log.read(topic.name):
+        for record in records:
+            yield record.key or b"", decode(model, record, max_bytes=MAX_RECORD_BYTES)
+
+
 async def _letters(log: PartitionLog) -> Collection[bytes]:
     """The ids of this consumer's dead letters: theirs lie in the partition with the number of the input's."""
     ids: set[bytes] = set()
@@ -202,28 +217,22 @@ class Projector:
         self, connection: Connection, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters
     ) -> None:
         """Show a batch of classification events."""
-        read = dead_letters.sift(
-            records, lambda one: self._levels(decode(_LevelsEvent, one, max_bytes=MAX_RECORD_BYTES))
-        )
-        await store.show_levels(connection, self._bodies, [row for _, row in read])
+        rows = _rows(records, dead_letters, _LevelsEvent, self._levels)
+        await store.show_levels(connection, self._bodies, rows)
 
     async def apply_duties(
         self, connection: Connection, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters
     ) -> None:
         """Show a batch of obligation events."""
-        read = dead_letters.sift(
-            records, lambda one: self._duties(decode(_DutiesEvent, one, max_bytes=MAX_RECORD_BYTES))
-        )
-        await store.show_duties(connection, self._bodies, [row for _, row in read])
+        rows = _rows(records, dead_letters, _DutiesEvent, self._duties)
+        await store.show_duties(connection, self._bodies, rows)
 
     async def apply_findings(
         self, connection: Connection, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters
     ) -> None:
         """Show a batch of findings."""
-        read = dead_letters.sift(
-            records, lambda one: self._finding(decode(FindingChanged, one, max_bytes=MAX_RECORD_BYTES))
-        )
-        await store.show_findings(connection, self._bodies, [row for _, row in read])
+        rows = _rows(records, dead_letters, FindingChanged, self._finding)
+        await store.show_findings(connection, self._bodies, rows)
 
     async def apply_assets(
         self, connection: Connection, records: Sequence[ConsumerRecord], _dead_letters: PartitionDeadLetters
@@ -278,3 +287,14 @@ class Projector:
             standard=event.standardversion,
             revision=event.revision or 0,
         )
+
+
+def _rows(
+    records: Sequence[ConsumerRecord],
+    dead_letters: PartitionDeadLetters,
+    model: type[EventT],
+    row_of: Callable[[EventT], RowT],
+) -> list[RowT]:
+    """What the events show; one that cannot be read, or that `row_of` rejects, goes to the dead letters."""
+    read = dead_letters.sift(records, lambda one: row_of(decode(model, one, max_bytes=MAX_RECORD_BYTES)))
+    return [row for _, row in read]
