@@ -6,6 +6,7 @@ from libs.bus.deadletters import CapExceeded, PartitionDeadLetters, letter_id
 from libs.bus.decoding import Rejected, check_key, decode
 from libs.bus.following import Follower
 from libs.bus.handlers import Apply, Connection, HandlerFactory, PartitionHandler, PartitionLog
+from libs.bus.lasting import Lasting
 from libs.bus.outbox import OutboxRelay, enqueue, wake_relay
 from libs.bus.partition_task import PartitionTask
 from libs.bus.partitioner import NetworkPartitioner, partition_of
@@ -25,6 +26,7 @@ __all__ = [
     "Follower",
     "HandlerFactory",
     "KafkaSettings",
+    "Lasting",
     "Limits",
     "NetworkPartitioner",
     "OffsetConsumer",

@@ -3,23 +3,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 
-import structlog
 from aiokafka import TopicPartition
 
 from libs.bus.consuming import start_consumer, stop_consumer
-from libs.bus.failures import backoff, code_of, describe
+from libs.bus.lasting import Lasting
 from libs.bus.records import ConsumerRecord
 from libs.bus.settings import KafkaSettings
 from libs.bus.task import POLL_MS
-from libs.observability import ProbeResult
-
-_log = structlog.get_logger(__name__)
 
 
-class Follower:
+class Follower(Lasting):
     """Gives what is committed in a partition, from its beginning on and as it comes, to `take`; `run` lasts until cancelled.
 
     After a failure it begins again where it was, so `take` may be given records twice.
@@ -32,29 +27,14 @@ class Follower:
         name: str,
         take: Callable[[Sequence[ConsumerRecord]], None],
     ) -> None:
+        super().__init__()
         self.name = name
         self._settings = settings
         self._place = place
         self._take = take
         self._position = 0
-        self._failures = 0
-        self._code: str | None = "starting"
 
-    async def run(self) -> None:
-        while True:
-            try:
-                await self._follow()
-            except Exception as error:
-                self._code = code_of(error)
-                _log.warning("following begins again", reason=self._code, topic=self._place.topic, **describe(error))
-                await asyncio.sleep(backoff(self._failures))
-                self._failures += 1
-
-    async def check(self) -> ProbeResult:
-        """This is its own `Probe`: well while it follows."""
-        return ProbeResult(ok=self._code is None, code=self._code)
-
-    async def _follow(self) -> None:
+    async def _live(self) -> None:
         consumer = await start_consumer(self._settings, self.name)
         try:
             consumer.assign([self._place])

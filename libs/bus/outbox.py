@@ -17,8 +17,8 @@ from typing import Any, Final
 import asyncpg
 import structlog
 
-from libs.bus.failures import backoff, code_of, describe
 from libs.bus.handlers import Connection
+from libs.bus.lasting import Lasting
 from libs.bus.producing import START_PATIENCE, TransactionalWriter
 from libs.bus.records import Output
 from libs.bus.settings import KafkaSettings
@@ -54,7 +54,7 @@ async def wake_relay(connection: Connection) -> None:
     await connection.execute(f"NOTIFY {CHANNEL}")
 
 
-class OutboxRelay:
+class OutboxRelay(Lasting):
     """Sends the rows of the outbox in the order of their ids, a transaction per batch, and deletes them; `run` lasts until cancelled.
 
     One relay is at work in a database: the others wait for its advisory lock. A relay that lost the lock unawares is fenced, for
@@ -74,6 +74,7 @@ class OutboxRelay:
         poll_seconds: float = 1.0,
         pause_seconds: float = 0.04,
     ) -> None:
+        super().__init__()
         self._pool = pool
         self._settings = settings
         self._transactional_id = transactional_id
@@ -82,25 +83,12 @@ class OutboxRelay:
         self._poll_seconds = poll_seconds
         self._pace = Pace(pause_seconds)
         self._rows_came = asyncio.Event()
-        self._failures = 0
-        self._code: str | None = "starting"
-
-    async def run(self) -> None:
-        """Whatever fails, it begins again."""
-        while True:
-            try:
-                await self._relay()
-            except Exception as error:
-                self._code = code_of(error)
-                _log.warning("relay begins again", reason=self._code, **describe(error))
-                await asyncio.sleep(backoff(self._failures))
-                self._failures += 1
 
     async def check(self) -> ProbeResult:
         """This is its own `Probe`: well while it relays, or waits behind another that does."""
         return ProbeResult(ok=self._code is None or self._code == "standby", code=self._code)
 
-    async def _relay(self) -> None:
+    async def _live(self) -> None:
         async with AsyncExitStack() as stack:
             connection = await stack.enter_async_context(self._pool.acquire())
             await self._become_the_one(connection, stack)
