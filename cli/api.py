@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -44,6 +44,16 @@ class Api:
     def get(self, path: str, **query: object) -> Any:
         """The JSON of an answer; parameters that are None are left out."""
         return self._ask("GET", path, query)
+
+    def pages(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
+        """The items of a list, page by page as they are asked for."""
+        after = None
+        while True:
+            page = self.get(path, after=after, **query)
+            yield from page["items"]
+            after = page["next"]
+            if after is None:
+                return
 
     def content(self, path: str, **query: object) -> bytes:
         """An answer that is no JSON, byte for byte."""

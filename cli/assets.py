@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -15,8 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.api import Api
-from cli.command import DATA, Client, Data, command, group
+from cli.command import DATA, Client, Data, OfBody, command, group
 from cli.errors import MISUSED, CliError
+from cli.files import content_of
 from cli.identity import SECURITY_OFFICE
 from cli.language import say
 from cli.profile import names_of, read_profile
@@ -27,7 +27,6 @@ from libs.contracts import Feed as DeclaredFeed
 
 Asset = Annotated[str, typer.Argument(help=say("cli.help.asset"), metavar="ASSET")]
 OfFeed = Annotated[str | None, typer.Option("--feed", help=say("cli.help.of_feed"), show_default=False)]
-OfBody = Annotated[str | None, typer.Option("--body", help=say("cli.help.body"), show_default=False)]
 Kind = Annotated[str | None, typer.Option("--kind", help=say("cli.help.kind"), show_default=False)]
 Name = Annotated[str | None, typer.Option("--name", help=say("cli.help.name"), show_default=False)]
 Limit = Annotated[int, typer.Option("--limit", help=say("cli.help.limit"), min=1)]
@@ -64,7 +63,9 @@ def list_(
     for column in ("asset", "kind", "section", "zone", "state", "id"):
         table.add_column(say(f"cli.column.{column}"), overflow="fold")
     with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
-        for asset in islice(_pages(api, body=body, kind=kind, name=name, limit=min(limit, MOST_A_PAGE)), limit):
+        for asset in islice(
+            api.pages("/v1/assets", body=body, kind=kind, name=name, limit=min(limit, MOST_A_PAGE)), limit
+        ):
             state = say(f"cli.asset.{asset['status']}")
             table.add_row(asset["name"], *described(asset), state, asset["asset_id"])
     table.caption = say("cli.assets_count", count=table.row_count)
@@ -84,10 +85,7 @@ def show(asset: Asset, feed: OfFeed = None, data: Data = DATA, client: Client = 
 def post(feed: Feed, file: File, data: Data = DATA, body: OfBody = None, client: Client = None) -> None:
     running = load(data)
     declared = _feed(running, feed)
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise CliError("cli.unreadable", code=MISUSED, file=file, detail=error.strerror) from error
+    content = content_of(file)
     if declared.format == "csv" and body is None:
         raise CliError("cli.body_needed", code=MISUSED, feed=feed)
     door, content_type = _DOORS[declared.format]
@@ -108,16 +106,6 @@ def _feed(running: Running, feed: str) -> DeclaredFeed:
     if feed not in known:
         raise CliError("cli.unknown_feed", code=MISUSED, feed=feed, known=", ".join(known))
     return known[feed]
-
-
-def _pages(api: Api, **query: object) -> Iterator[dict[str, Any]]:
-    after = None
-    while True:
-        page = api.get("/v1/assets", after=after, **query)
-        yield from page["items"]
-        after = page["next"]
-        if after is None:
-            return
 
 
 def described(asset: dict[str, Any]) -> tuple[str, str, str]:

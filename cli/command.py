@@ -24,6 +24,8 @@ INTERRUPTED: Final = 130
 Lang = Annotated[Language | None, typer.Option("--lang", help=say("cli.help.lang"), show_default=False)]
 Data = Annotated[Path, typer.Option("--data", help=say("cli.help.data"), file_okay=False)]
 Body = Annotated[str, typer.Option("--body", help=say("cli.help.body"))]
+OfBody = Annotated[str | None, typer.Option("--body", help=say("cli.help.body"), show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help=say("cli.help.json_output"))]
 Client = Annotated[str | None, typer.Option("--as", help=say("cli.help.as"), show_default=False)]
 
 DATA: Final = Path(".daicho")

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.command import DATA, Client, Data, command, group
+from cli.command import DATA, Client, Data, OfBody, command, group
 from cli.errors import MISUSED, CliError
 from cli.identity import SECURITY_OFFICE, check_operator
 from cli.language import say
@@ -21,7 +21,6 @@ from libs.contracts import parse_key
 if TYPE_CHECKING:
     from libs.bus.release import ParkedLetter
 
-OfBody = Annotated[str | None, typer.Option("--body", help=say("cli.help.body"), show_default=False)]
 Consumer = Annotated[str | None, typer.Option("--consumer", help=say("cli.help.consumer"), show_default=False)]
 Key = Annotated[str, typer.Argument(help=say("cli.help.key"), metavar="KEY")]
 Discard = Annotated[list[str] | None, typer.Option("--discard", help=say("cli.help.discard"), show_default=False)]

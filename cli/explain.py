@@ -16,8 +16,8 @@ from rich.tree import Tree
 
 from cli.api import Api
 from cli.assets import Asset, OfFeed, described, id_of, line
-from cli.command import DATA, Client, Data, command
-from cli.errors import MISUSED, CliError
+from cli.command import DATA, AsJson, Client, Data, command
+from cli.files import write
 from cli.identity import SECURITY_OFFICE
 from cli.language import current, pick, say
 from cli.profile import names_of, read_profile
@@ -26,7 +26,6 @@ from cli.running import load
 from libs.contracts import Basis, Dimension, Duty, FindingState, OverrideRef
 from libs.contracts import Text as Sentence
 
-Json = Annotated[bool, typer.Option("--json", help=say("cli.help.json_output"))]
 Svg = Annotated[Path | None, typer.Option("--svg", help=say("cli.help.svg"), dir_okay=False)]
 InDimension = Annotated[Dimension, typer.Option("--dimension", help=say("cli.help.svg_dimension"))]
 
@@ -38,7 +37,7 @@ def add_to(app: typer.Typer) -> None:
 def explain(
     asset: Asset,
     feed: OfFeed = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
     svg: Svg = None,
     dimension: InDimension = Dimension.CONFIDENTIALITY,
     data: Data = DATA,
@@ -49,7 +48,7 @@ def explain(
         place = f"/v1/classifications/{id_of(running, asset, feed)}"
         found = api.get(f"{place}/explanation")
         if svg is not None:
-            _write(svg, api.content(f"{place}/explanation.svg", dimension=dimension, language=current()))
+            write(svg, api.content(f"{place}/explanation.svg", dimension=dimension, language=current()))
         duties, findings = api.get(f"{place}/obligations"), api.get(f"{place}/findings")
     if as_json:
         told = {"explanation": found, "obligations": duties, "findings": findings}
@@ -118,10 +117,3 @@ def _basis(basis: Basis) -> str:
 
 def _sentence(told: Mapping[str, str]) -> str:
     return pick(Sentence.model_validate(told))
-
-
-def _write(file: Path, content: bytes) -> None:
-    try:
-        file.write_bytes(content)
-    except OSError as error:
-        raise CliError("cli.unwritable", code=MISUSED, file=file, detail=error.strerror) from error

@@ -10,10 +10,11 @@ import typer
 
 from cli.command import PROFILE, command, group
 from cli.errors import MISUSED, CliError
+from cli.files import content_of, write_all
 from cli.language import say
 from cli.profile import read_profile
+from cli.standard_folders import BASE
 from cli.standards import BaseFolder, ProfileFile, read_standard
-from cli.what_if.candidate import BASE
 
 if TYPE_CHECKING:
     from libs.standards import StandardDocument
@@ -43,8 +44,7 @@ def export_(into: Into, profile: ProfileFile = PROFILE, base: BaseFolder = BASE)
             if overlay is not None:
                 overlays.append(overlay)
     files = export(read_standard(base, base)[0], overlays, resolved, instance)
-    for name, content in files.items():
-        _write(into / name, content)
+    write_all(into, files)
     typer.echo(say("cli.oscal.exported", count=len(files), folder=into))
 
 
@@ -53,26 +53,10 @@ def import_(file: File, into: Folder) -> None:
 
     try:
         # what it points at lies beside it: an address or another folder is not followed
-        files = overlay_files(_read(file), lambda href: (file.parent / Path(href).name).read_bytes())
+        files = overlay_files(content_of(file), lambda href: (file.parent / Path(href).name).read_bytes())
     except OscalError as error:
         raise CliError("cli.oscal.refused", file=file, detail=error) from error
     if into.exists():
         raise CliError("cli.oscal.exists", code=MISUSED, folder=into)
-    for name, content in files.items():
-        _write(into / name, content.encode())
+    write_all(into, {name: content.encode() for name, content in files.items()})
     typer.echo(say("cli.oscal.imported", folder=into))
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise CliError("cli.unreadable", code=MISUSED, file=file, detail=error.strerror) from error
-
-
-def _write(file: Path, content: bytes) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-    except OSError as error:
-        raise CliError("cli.unwritable", code=MISUSED, file=file, detail=error.strerror) from error

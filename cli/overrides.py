@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.api import Api
-from cli.assets import Asset, OfBody, OfFeed, id_of
-from cli.command import DATA, Client, Data, command, group
+from cli.assets import Asset, OfFeed, id_of
+from cli.command import DATA, Client, Data, OfBody, command, group
 from cli.identity import SECURITY_OFFICE
 from cli.language import say
 from cli.profile import names_of, read_profile
@@ -81,14 +81,9 @@ def list_(
     table = Table(expand=True)
     for column in ("id", "body", "level", "state", "reason", "decided"):
         table.add_column(say(f"cli.column.{column}"), overflow="fold")
-    after = None
     with Api(running, "classification", client or SECURITY_OFFICE) as api:
-        while True:
-            page = api.get("/v1/overrides", asset_id=asset, state=state, body=body, after=after)
-            for item in page["items"]:
-                table.add_row(item["override_id"], names.body(item["body"]), *_row(OverrideChange.model_validate(item)))
-            if (after := page["next"]) is None:
-                break
+        for item in api.pages("/v1/overrides", asset_id=asset, state=state, body=body):
+            table.add_row(item["override_id"], names.body(item["body"]), *_row(OverrideChange.model_validate(item)))
     Console().print(table)
 
 

@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cli.command import PROFILE, Body, command, group
+from cli.command import PROFILE, AsJson, Body, command, group
 from cli.errors import MISUSED, CliError
 from cli.language import say
-from cli.profile import one_line, read_profile
+from cli.profile import read_profile
 from cli.rows import NOTHING
-from cli.what_if.candidate import BASE, refused
+from cli.standard_folders import BASE, files_in, refused
 from libs.contracts import Profile
 from libs.standards import StandardDocument, StandardError, parse
 from libs.standards.document import Entry
@@ -44,7 +44,6 @@ Candidate = Annotated[
     Path | None, typer.Option("--overlay", help=say("cli.help.overlay_folder"), file_okay=False, show_default=False)
 ]
 ProfileFile = Annotated[Path, typer.Option("--profile", help=say("cli.help.profile"), dir_okay=False)]
-Json = Annotated[bool, typer.Option("--json", help=say("cli.help.json_output"))]
 
 _ADDED: Final = "added"
 _CHANGED: Final = "changed"
@@ -85,7 +84,7 @@ def resolve(body: Body, profile: ProfileFile = PROFILE, overlay: Candidate = Non
     typer.echo(yaml.safe_dump(_described(document, applied), allow_unicode=True, sort_keys=False, width=120), nl=False)
 
 
-def diff(path: Folder, other: Other, base: BaseFolder = BASE, as_json: Json = False) -> None:
+def diff(path: Folder, other: Other, base: BaseFolder = BASE, as_json: AsJson = False) -> None:
     (before, _), (after, _) = read_standard(path, base), read_standard(other, base)
     differences = compare(before, after)
     if as_json:
@@ -136,16 +135,7 @@ def _checked(folder: Path, read: Any, *given: Any) -> Any:
 def _files(folder: Path) -> dict[str, str]:
     if not folder.is_dir():
         raise CliError("cli.standards.no_folder", code=MISUSED, folder=folder)
-    return {file.relative_to(folder).as_posix(): _text(file) for file in sorted(folder.rglob("*.yaml"))}
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise CliError("cli.not_yaml", code=MISUSED, file=file, detail=one_line(error)) from error
-    except OSError as error:
-        raise CliError("cli.unreadable", code=MISUSED, file=file, detail=error.strerror or error) from error
+    return files_in(folder)
 
 
 def _of_body(

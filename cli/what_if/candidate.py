@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,14 +14,13 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from cli.errors import MISUSED, CliError
+from cli.files import text_of
 from cli.profile import one_line
+from cli.standard_folders import BASE, files_in, refused
 from libs.contracts import Profile
 from libs.contracts.words import FactName, FactValue
 from libs.standards import Standard, StandardDocument, StandardError, compile_standard, parse
 from libs.standards.overlay import HEAD, Overlay, OverlayRefusedError, own_standard, parse_overlay, refuse_overlay
-
-BASE: Final = Path(__file__).resolve().parents[2] / "standards" / "base"
-"""The standard in force: an instance uses the one that it is shipped with."""
 
 BASE_NETWORK: Final = ""
 """No network's id: what holds where no other standard does."""
@@ -40,7 +40,7 @@ class Candidate:
 
 def read_candidate(folder: Path) -> Candidate:
     """Raises CliError that tells every mistake that shows without the base, with file, line and column."""
-    files = _files(folder)
+    files = files_in(folder)
     return Candidate(folder, files, _checked(folder, parse_overlay if HEAD in files else parse, files))
 
 
@@ -50,9 +50,9 @@ def read_standards(profile: Profile, day: date, candidate: Candidate | None = No
     A candidate overlay stands in the place of what its body's network has. A candidate base holds wherever the base does, and below the
     overlays that are meant for its version; other networks keep what they have. Raises CliError as `read_candidate`.
     """
-    shipped = base = _checked(BASE, parse, _files(BASE))
+    shipped = base = _shipped()
     own = {
-        network.id: (folder := BASE.parent / network.standard, _files(folder))
+        network.id: (folder := BASE.parent / network.standard, files_in(folder))
         for network in profile.networks
         if network.standard is not None
     }
@@ -73,23 +73,14 @@ def standard_of(standards: Mapping[str, Standard], network: str) -> Standard:
     return standards.get(network, standards[BASE_NETWORK])
 
 
-def refused(overlay: object, error: OverlayRefusedError) -> CliError:
-    """That the policy does not allow an overlay, as a sentence."""
-    return CliError(
-        f"cli.standards.refused.{error.why}",
-        overlay=overlay,
-        body=error.body,
-        network=error.network,
-        in_charge=error.in_charge,
-    )
+@cache
+def _shipped() -> StandardDocument:
+    document: StandardDocument = _checked(BASE, parse, files_in(BASE))
+    return document
 
 
 def _stands_on(base: StandardDocument, folder: Path, files: Mapping[str, str]) -> bool:
     return HEAD in files and _checked(folder, parse_overlay, files).document.base == f"{base.name}/{base.version}"
-
-
-def _files(folder: Path) -> dict[str, str]:
-    return {file.relative_to(folder).as_posix(): _text(file) for file in sorted(folder.rglob("*.yaml"))}
 
 
 def _checked(folder: Path, read: Any, *given: Any) -> Any:
@@ -105,7 +96,7 @@ def _checked(folder: Path, read: Any, *given: Any) -> Any:
 def read_facts(file: Path) -> FactFile:
     """`{asset id: {fact: value}}`; null takes a fact away. Raises CliError naming the file and what is wrong in it."""
     try:
-        content = yaml.safe_load(_text(file))
+        content = yaml.safe_load(text_of(file))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise CliError("cli.not_yaml", code=MISUSED, file=file, detail=one_line(error)) from error
     try:
@@ -132,12 +123,3 @@ def check_facts(changes: Mapping[str, Mapping[str, FactValue | None]], standards
             raise CliError(
                 "cli.what_if.unfit", code=MISUSED, asset=asset_id, fact=problem.fact, expected=problem.expected
             )
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise CliError("cli.not_yaml", code=MISUSED, file=file, detail=one_line(error)) from error
-    except OSError as error:
-        raise CliError("cli.unreadable", code=MISUSED, file=file, detail=error.strerror or error) from error

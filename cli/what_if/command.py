@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from cli.command import DATA, Client, Data, command
+from cli.command import DATA, Client, Data, OfBody, command
 from cli.errors import MISUSED, CliError
 from cli.identity import SECURITY_OFFICE, check_body, check_may_read, client_of
 from cli.language import say
@@ -28,7 +28,6 @@ Candidate = Annotated[
     Path | None, typer.Argument(help=say("cli.help.candidate"), metavar="CANDIDATE_FOLDER", file_okay=False)
 ]
 Facts = Annotated[Path | None, typer.Option("--facts", help=say("cli.help.candidate_facts"), dir_okay=False)]
-OfBody = Annotated[str | None, typer.Option("--body", help=say("cli.help.body"), show_default=False)]
 Json = Annotated[Path | None, typer.Option("--json", help=say("cli.help.as_json"), dir_okay=False)]
 Csv = Annotated[Path | None, typer.Option("--csv", help=say("cli.help.as_csv"), dir_okay=False)]
 Html = Annotated[Path | None, typer.Option("--html", help=say("cli.help.as_html"), dir_okay=False)]

@@ -18,7 +18,7 @@ from typer.testing import Result
 
 from cli.instance import Instance
 from cli.kafka import account
-from cli.what_if.candidate import BASE
+from cli.standard_folders import BASE
 from libs.bus import NetworkPartitioner
 from libs.contracts import AssetChanged, asset_id, make_key
 from libs.contracts.topics import ASSETS, TOPICS

@@ -13,7 +13,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from cli.what_if.candidate import BASE
+from cli.standard_folders import BASE
 
 STANDARDS = BASE.parent
 PROFILE = STANDARDS.parent / "samples" / "city" / "profile.yaml"

@@ -20,7 +20,8 @@ from cli.language import speaking
 from cli.main import app
 from cli.profile import read_profile
 from cli.rows import Names
-from cli.what_if.candidate import BASE, BASE_NETWORK, check_facts, read_candidate, read_facts, read_standards
+from cli.standard_folders import BASE
+from cli.what_if.candidate import BASE_NETWORK, check_facts, read_candidate, read_facts, read_standards
 from cli.what_if.page import Bars, chart, to_html
 from cli.what_if.report import Report, table, to_csv, to_json
 from libs.contracts import Asset
