@@ -7,14 +7,13 @@ import base64
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-import yaml
 from trestle.core.base_model import OscalBaseModel
 from trestle.oscal.catalog import Catalog
 from trestle.oscal.component import ComponentDefinition
 from trestle.oscal.profile import Profile as OscalProfile
 
 from libs.contracts import Part, Profile
-from libs.oscal.words import VERSION, is_text, part_id, parts_of, prop, props_of, removed_names, uuid_of
+from libs.oscal.words import VERSION, parts_of, prop, props_of, removes_of, uuid_of, yaml_of
 from libs.standards.document import Obligation, StandardDocument
 from libs.standards.overlay import AddObligation, AnyChange, Change, Drop, Overlay
 
@@ -108,11 +107,7 @@ def _profile(overlay: Overlay) -> OscalProfile:
 
 
 def _alter(control: str, to: Mapping[str, Any]) -> dict[str, Any]:
-    removes = [
-        {"by-id": part_id(control, field)} if is_text(field) else {"by-name": name}
-        for field in to
-        for name in ([""] if is_text(field) else removed_names(field))
-    ]
+    removes = [remove for field in to for remove in removes_of(control, field)]
     added: dict[str, Any] = {"position": "ending"}
     if props := props_of(to):
         added["props"] = props
@@ -124,7 +119,7 @@ def _alter(control: str, to: Mapping[str, Any]) -> dict[str, Any]:
 
 def _attached(name: str, changes: Iterable[AnyChange]) -> dict[str, Any]:
     listed = [change.model_dump(mode="json", exclude_none=True) for change in changes]
-    content = yaml.safe_dump(listed, allow_unicode=True, sort_keys=False, width=120).encode()
+    content = yaml_of(listed).encode()
     told = {"filename": ATTACHMENT, "media-type": "application/yaml", "value": base64.b64encode(content).decode()}
     return {"uuid": uuid_of("changes", name), "title": ATTACHMENT, "base64": told}
 

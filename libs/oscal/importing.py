@@ -14,7 +14,7 @@ from trestle.oscal.catalog import Catalog
 from trestle.oscal.profile import Profile as OscalProfile
 
 from libs.oscal.exporting import ATTACHMENT, CATALOG
-from libs.oscal.words import NAMESPACE, PLAIN, fields_of, removed_names
+from libs.oscal.words import NAMESPACE, PLAIN, fields_of, removed_names, yaml_of
 from libs.standards.overlay import CHANGES, HEAD
 
 _HEAD: Final = ("name", "body", "base", "title-en")
@@ -45,7 +45,7 @@ def overlay_files(content: bytes, read: Read) -> dict[str, str]:
         "title": {"ja": profile.metadata.title, "en": told["title-en"]},
     }
     changes = [*_attached(profile), *_excluded(profile), *_altered(profile), *_added(profile, read)]
-    return {HEAD: _yaml(head), f"{CHANGES}.yaml": _yaml(changes)}
+    return {HEAD: yaml_of(head), f"{CHANGES}.yaml": yaml_of(changes)}
 
 
 def _attached(profile: OscalProfile) -> list[Any]:
@@ -141,7 +141,3 @@ def _model(model: Any, name: str, content: bytes) -> Any:
 def _text(told: Any) -> str:
     """OSCAL's own tokens are wrapped."""
     return str(getattr(told, "root", told))
-
-
-def _yaml(content: Any) -> str:
-    return yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=120)

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
+import yaml
+
 NAMESPACE: Final = "urn:daicho:oscal"
 VERSION: Final = "1.2.1"
 PLAIN: Final = ("part", "audience", "when", "check", "period", "effective_from", "effective_until")
@@ -82,10 +84,12 @@ def removed_names(field: str) -> list[str]:
     return ["title-ja", "title-en"] if field == "title" else [field.replace("_", "-")]
 
 
-def is_text(field: str) -> bool:
-    """Whether a field is a part, not a property."""
-    return field in _PARTS
+def removes_of(control: str, field: str) -> list[dict[str, str]]:
+    """What takes a field away from a control."""
+    if field in _PARTS:
+        return [{"by-id": f"{control}_{_PARTS[field]}"}]
+    return [{"by-name": name} for name in removed_names(field)]
 
 
-def part_id(control: str, field: str) -> str:
-    return f"{control}_{_PARTS[field]}"
+def yaml_of(content: Any) -> str:
+    return yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=120)

@@ -60,9 +60,8 @@ class Standard:
         self._codes = tuple(tuple(level.code for level in document.scales[dimension]) for dimension in DIMENSIONS)
         fact_names = frozenset(document.facts) | ASSET_NAMES
         self._empty = {name: EMPTY[fact.type] for name, fact in document.facts.items()}
-        self._rules = [
-            (rule, compile_condition(rule.when, fact_names)) for rule in document.rules if rule.holds_on(day)
-        ]
+        self._conditions = {rule.id: compile_condition(rule.when, fact_names) for rule in document.rules}
+        self._rules = [(rule, self._conditions[rule.id]) for rule in document.rules if rule.holds_on(day)]
         obligations = _compiled_obligations(document, day, fact_names | self._level_names)
         self._alike = _alike(obligations, frozenset(self._level_constants))
         self._checks = {
@@ -140,7 +139,7 @@ class Standard:
 
     def facts_read_by(self, rule: Rule) -> tuple[str, ...]:
         """The facts that its condition reads, sorted."""
-        return self._facts_read([compile_condition(rule.when, frozenset(self.document.facts) | ASSET_NAMES)]).names
+        return self._facts_read([self._conditions[rule.id]]).names
 
     def fact_problems(self, facts: Facts) -> list[FactProblem]:
         """The declared facts whose value is of another type than declared, or none of the declared values: they count as missing."""

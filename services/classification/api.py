@@ -36,7 +36,7 @@ from services.classification import store
 from services.classification.domain import Clock
 from services.classification.drawing import draw
 from services.classification.explanations import ExplainedAsset, explain, on_the_way
-from services.classification.overrides.api import OverrideApi
+from services.classification.overrides.api import OverrideApi, asset_there
 
 VERSION: Final = "1"
 MOST_A_PAGE: Final = 500
@@ -196,7 +196,7 @@ class Api:
         """Of the obligations in force that carry a check, whether each is seen to be met; those of which nothing was told are unknown."""
         row = await self._row(asset_id, caller)
         async with self._sessions.session(caller.scope(self._bodies)) as session:
-            told = {one.obligation: one for one in await store.findings_of(session, row.body, [asset_id])}
+            told = {one.obligation: one for one in await store.findings_of(session, row.body, asset_id)}
         carried = self._by_network[row.network].checked
         return tuple(
             ShownFinding(obligation=duty_id, state=told[duty_id].state, since=told[duty_id].since)
@@ -209,9 +209,7 @@ class Api:
     async def explanation(self, asset_id: UUID, caller: Reader) -> ExplainedAsset:
         """Why each level is what it is: the rule as written, the assets that it came down by, or the override."""
         async with self._sessions.session(caller.scope(self._bodies)) as session:
-            row = await store.classification_of(session, asset_id)
-            if row is None:
-                raise ProblemError(ProblemType.NOT_FOUND, "classification.asset_not_found")
+            row = asset_there(await store.classification_of(session, asset_id))
             known = await store.classifications_of(session, on_the_way(row))
         # the way leads past assets of its own body only, whatever else the caller may read
         own = {one: found for one, found in known.items() if found.body == row.body}
@@ -256,10 +254,7 @@ class Api:
 
     async def _row(self, asset_id: UUID, caller: Identity) -> store.ClassificationRow:
         async with self._sessions.session(caller.scope(self._bodies)) as session:
-            row = await store.classification_of(session, asset_id)
-        if row is None:
-            raise ProblemError(ProblemType.NOT_FOUND, "classification.asset_not_found")
-        return row
+            return asset_there(await store.classification_of(session, asset_id))
 
     def _at_least(self, dimension: Dimension, code: str) -> Sequence[str]:
         scale = self._base.scales[dimension]

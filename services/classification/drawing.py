@@ -39,8 +39,9 @@ def draw(asset: ExplainedAsset, dimension: Dimension, language: Language) -> byt
             "width": str(_WIDTH),
             "height": str(height),
             "role": "img",
-        }
-        | {"font-family": "sans-serif", "font-size": "14"},
+            "font-family": "sans-serif",
+            "font-size": "14",
+        },
     )
     word = text(f"words.dimension.{dimension}", language)
     _add(svg, "title", text("classification.drawing_title", language, asset=asset.name, dimension=word))

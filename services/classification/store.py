@@ -310,11 +310,11 @@ async def page(session: AsyncSession, wanted: Wanted, *, after: UUID | None, lim
     return (await session.exec(query)).all()
 
 
-async def findings_of(session: AsyncSession, body: str, asset_ids: Iterable[UUID]) -> Sequence[FindingRow]:
-    """What is seen of the obligations in force of some assets of a body."""
+async def findings_of(session: AsyncSession, body: str, asset_id: UUID) -> Sequence[FindingRow]:
+    """What is seen of the obligations in force of an asset of a body."""
     row = FindingRow
-    here = (col(row.body) == body, col(row.asset_id).in_(set(asset_ids)), col(row.state) != FindingState.LIFTED)
-    return (await session.exec(select(row).where(*here).order_by(col(row.asset_id), col(row.obligation)))).all()
+    here = (col(row.body) == body, col(row.asset_id) == asset_id, col(row.state) != FindingState.LIFTED)
+    return (await session.exec(select(row).where(*here))).all()
 
 
 async def finding_counts(session: AsyncSession) -> Sequence[tuple[str, str, int]]:

@@ -23,7 +23,7 @@ from libs.standards.overrides import Refusal, refuse_approving, refuse_asking, r
 from services.classification.domain import Clock
 from services.classification.overrides import store
 from services.classification.overrides.domain import Override, rank_without_override
-from services.classification.store import OverrideRow, classification_of
+from services.classification.store import ClassificationRow, OverrideRow, classification_of
 
 MOST_A_PAGE: Final = 500
 
@@ -117,9 +117,7 @@ class OverrideApi:
         """Ask for an override; it binds once another person has approved it. 409 while one is asked for the same dimension."""
         now = self._clock()
         async with self._sessions.session(caller.scope(self._bodies)) as session:
-            asset = await classification_of(session, asset_id)
-            if asset is None:
-                raise ProblemError(ProblemType.NOT_FOUND, "classification.asset_not_found")
+            asset = asset_there(await classification_of(session, asset_id))
             row = OverrideRow(
                 override_id=uuid4(),
                 body=asset.body,
@@ -131,7 +129,7 @@ class OverrideApi:
                 revision=1,
                 **wanted.model_dump(),
             )
-            override = store.override_of(row.model_dump())
+            override = store.override_of(row)
             _check_request(refuse_asking(override.change, self._standards.of(asset.network), now))
             session.add(row)
             try:
@@ -154,14 +152,14 @@ class OverrideApi:
         """Overrides with who asked, decided and ended them and why."""
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             rows = await store.page(session, body=body, asset_id=asset_id, state=state, after=after, limit=limit + 1)
-        items = tuple(_recorded(store.override_of(row.model_dump())) for row in rows[:limit])
+        items = tuple(_recorded(store.override_of(row)) for row in rows[:limit])
         return OverridePage(items=items, next=rows[limit - 1].override_id if len(rows) > limit else None)
 
     async def override(self, override_id: UUID, caller: Reader, response: Response) -> RecordedOverride:
         """One override; `ETag` is what `If-Match` of a decision asks for."""
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             row = _there(await store.find(session, override_id))
-        return _answer(store.override_of(row.model_dump()), response)
+        return _answer(store.override_of(row), response)
 
     async def approve(
         self, override_id: UUID, given: Note, caller: Editor, response: Response, if_match: IfMatch = None
@@ -173,13 +171,13 @@ class OverrideApi:
         now = self._clock()
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             row = await _to_change(session, override_id, if_match)
-            override = store.override_of(row.model_dump())
+            override = store.override_of(row)
             _check(await self._refuse_approving(session, override, caller, now))
             renewed = await store.at_place(session, row, OverrideState.APPROVED)
             approved = override.decided(OverrideState.APPROVED, caller.subject, now, given.note)
             messages = [approved.message(self._municipality, now)]
             if renewed is not None:
-                ended = store.override_of(renewed.model_dump()).withdrawn(caller.subject, now, None)
+                ended = store.override_of(renewed).withdrawn(caller.subject, now, None)
                 await store.write(session, renewed, ended)
                 # told after the one that takes its place, so that no moment is without
                 messages.append(ended.message(self._municipality, now))
@@ -220,7 +218,7 @@ class OverrideApi:
         now = self._clock()
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             row = await _to_change(session, override_id, if_match)
-            override = step(store.override_of(row.model_dump()), now)
+            override = step(store.override_of(row), now)
             await store.write(session, row, override)
             await store.tell(session, [override.message(self._municipality, now)])
         return _answer(override, response)
@@ -260,6 +258,13 @@ def _check(refusal: Refusal | None) -> None:
     if refusal is not None:
         problem = ProblemType.FORBIDDEN if refusal in _FORBIDDEN else ProblemType.CONFLICT
         raise ProblemError(problem, _KEY[refusal])
+
+
+def asset_there(row: ClassificationRow | None) -> ClassificationRow:
+    """Raises ProblemError (404) for an asset that is not there, or not the caller's to see."""
+    if row is None:
+        raise ProblemError(ProblemType.NOT_FOUND, "classification.asset_not_found")
+    return row
 
 
 def _there(row: OverrideRow | None) -> OverrideRow:

@@ -26,8 +26,12 @@ RETURNING *
 """
 
 
-def override_of(columns: Mapping[str, Any]) -> Override:
+def override_of(row: OverrideRow) -> Override:
     """An override as its row has it."""
+    return _override(row.model_dump())
+
+
+def _override(columns: Mapping[str, Any]) -> Override:
     told = {name: value for name, value in columns.items() if name not in ("body", "network")}
     ids = {"override_id": str(told["override_id"]), "asset_id": str(told["asset_id"])}
     return Override(columns["body"], columns["network"], OverrideChange.model_validate({**told, **ids}))
@@ -85,4 +89,4 @@ async def tell(session: AsyncSession, messages: Iterable[Message]) -> None:
 async def expire(connection: PoolConnection, bodies: Iterable[str], now: datetime) -> list[Override]:
     """End what has run out by `now`, in a transaction of the caller's."""
     await connection.execute("SELECT set_config('daicho.bodies', $1, true)", setting_of(bodies))
-    return [override_of(row) for row in await connection.fetch(_EXPIRE, now)]
+    return [_override(row) for row in await connection.fetch(_EXPIRE, now)]
