@@ -18,12 +18,13 @@ from cli.command import DATA, Client, Data, OfBody, command, group
 from cli.errors import MISUSED, CliError
 from cli.files import content_of
 from cli.identity import SECURITY_OFFICE
-from cli.language import say
+from cli.language import pick, say
 from cli.profile import names_of, read_profile
 from cli.rows import NOTHING, local, source_of
 from cli.running import Running, load
 from libs.contracts import Change, asset_id
 from libs.contracts import Feed as DeclaredFeed
+from libs.contracts import Text as Texts
 
 Asset = Annotated[str, typer.Argument(help=say("cli.help.asset"), metavar="ASSET")]
 OfFeed = Annotated[str | None, typer.Option("--feed", help=say("cli.help.of_feed"), show_default=False)]
@@ -92,6 +93,9 @@ def post(feed: Feed, file: File, data: Data = DATA, body: OfBody = None, client:
     with Api(running, "inventory", client or f"feed-{feed}") as api:
         accepted = api.post(f"/v1/feeds/{feed}/{door}", content, {"Content-Type": content_type}, body=body)
     typer.echo(say("cli.accepted", count=len(accepted["receipts"])))
+    for one in accepted["decisions"]:
+        detail, decide = (pick(Texts.model_validate(one[name])) for name in ("detail", "decide"))
+        typer.echo(f"  {one['field']}: {detail} ({decide})")
 
 
 def id_of(running: Running, asset: str, feed: str | None) -> str:

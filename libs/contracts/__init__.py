@@ -32,6 +32,7 @@ from libs.contracts.events import (
     StandardPublished,
 )
 from libs.contracts.keys import Key, asset_id, make_key, network_of, parse_key
+from libs.contracts.mappings import EarlierLevel, EarlierScales
 from libs.contracts.problems import FieldProblem, Problem, ProblemType, Reason
 from libs.contracts.profile import Body, Feed, Network, Profile
 from libs.contracts.words import (
@@ -72,6 +73,8 @@ __all__ = [
     "Dimension",
     "Duty",
     "DutyRef",
+    "EarlierLevel",
+    "EarlierScales",
     "Explanation",
     "Feed",
     "FeedItem",

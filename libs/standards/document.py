@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
-from libs.contracts import Audience, Basis, Dimension, Duty, DutyRef, Part, RelationType, Text
+from libs.contracts import Audience, Basis, Dimension, Duty, DutyRef, EarlierScales, Part, RelationType, Text
 from libs.contracts.words import FactName, LevelCode
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Z]{1,3}-[0-9]{2,3}[a-z]?$")]
@@ -105,13 +105,14 @@ class Obligation(Dated):
 
 
 class StandardDocument(Entry):
-    """The whole of it. `scales` list levels in rising order."""
+    """The whole of it. `scales` list levels in rising order; `mappings` say what the levels of earlier scales are on them."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
     version: Annotated[str, StringConstraints(pattern=r"^\d{4}\.\d+$")]
     effective_from: AwareDatetime
     title: Text
     scales: dict[Dimension, Annotated[tuple[Level, ...], Field(min_length=2)]]
+    mappings: EarlierScales
     facts: dict[FactName, Fact]
     rules: tuple[Rule, ...]
     inheritance: tuple[Inheritance, ...]

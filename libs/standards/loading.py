@@ -17,8 +17,9 @@ from libs.standards.document import Fact, StandardDocument
 
 HEAD: Final = "standard.yaml"
 OBLIGATIONS: Final = "obligations/"
-_SECTIONS: Final = ("scales", "facts", "rules", "inheritance")
+_SECTIONS: Final = ("scales", "mappings", "facts", "rules", "inheritance")
 _OURS: Final = "project default"
+_BASIS: Final = f"give a grade, or say `source: {_OURS}` and give none"
 M = TypeVar("M", bound=BaseModel)
 
 Place = tuple[str | int, ...]
@@ -180,6 +181,7 @@ def disagreements(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
     yield from _repeated(standard)
     yield from _incomplete(standard)
     codes = {dimension: [level.code for level in levels] for dimension, levels in standard.scales.items()}
+    yield from _wrong_mappings(standard, codes)
     for at, rule in enumerate(standard.rules):
         if rule.level not in codes.get(rule.dimension, ()):
             yield ("rules", at, "level"), f"{rule.level} is not a level of {rule.dimension.value}: see scales.yaml"
@@ -204,7 +206,32 @@ def disagreements(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
                     f"not after {begins}: give a later day, or take one of the days away",
                 )
             if (entry.basis.source == _OURS) != (entry.basis.grade is None):
-                yield (section, at, "basis"), f"give a grade, or say `source: {_OURS}` and give none"
+                yield (section, at, "basis"), _BASIS
+
+
+def _wrong_mappings(
+    standard: StandardDocument, codes: Mapping[Dimension, Sequence[str]]
+) -> Iterator[tuple[Place, str]]:
+    for dimension, levels in standard.mappings.items():
+        scale, earlier = codes.get(dimension, ()), [level.code for level in levels]
+        for at, level in enumerate(levels):
+            place = ("mappings", dimension, at)
+            if level.code in earlier[:at]:
+                yield (*place, "code"), f"{level.code} stands twice: an earlier level has one entry"
+            if list(level.to) != [code for code in scale if code in level.to]:
+                yield (*place, "to"), f"give levels of {dimension.value} in rising order: {', '.join(scale)}"
+            elif level.code in scale and level.to != (level.code,):
+                yield (
+                    (*place, "to"),
+                    f"today's scale has a level {level.code} too: an earlier one of that code can only be that",
+                )
+            if (len(level.to) > 1) != (level.decide is not None):
+                yield (
+                    (*place, "decide"),
+                    "say by what a person tells which, where `to` has several levels and only there",
+                )
+            if (level.basis.source == _OURS) != (level.basis.grade is None):
+                yield (*place, "basis"), _BASIS
 
 
 def _wrong_check(

@@ -185,6 +185,7 @@ def apply_overlay(base: StandardDocument, overlay: Overlay) -> StandardDocument:
             "effective_from": head.effective_from,
             "title": head.title,
             "scales": base.scales,
+            "mappings": base.mappings,
             "facts": entries["facts"],
             **{section: tuple(entries[section].values()) for section in ("rules", "inheritance", "obligations")},
         },

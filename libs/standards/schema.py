@@ -14,7 +14,7 @@ from libs.contracts.generate import DIALECT
 from libs.standards.document import StandardDocument
 from libs.standards.overlay import OverlayDocument
 
-_SECTIONS: Final = ("scales", "facts", "rules", "inheritance", "obligations")
+_SECTIONS: Final = ("scales", "mappings", "facts", "rules", "inheritance", "obligations")
 _CHANGES: Final = "changes"
 
 

@@ -15,21 +15,24 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, R
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from libs.bus import KafkaSettings, parked_letters, release_key
+from libs.catalogue import text_pair
 from libs.contracts import (
     Asset,
     AssetKind,
     AssetStatus,
     Change,
+    EarlierScales,
     Feed,
     FeedItem,
     ProblemType,
     Profile,
     Reason,
+    Text,
     make_key,
     parse_key,
 )
 from libs.contracts.topics import FEED
-from libs.contracts.words import RelationType, ShortText, Slug
+from libs.contracts.words import LevelCode, RelationType, ShortText, Slug
 from libs.observability import Metrics
 from libs.observability.metrics import FEED_ITEMS
 from libs.persistence import Sessions, driver_of
@@ -38,7 +41,7 @@ from libs.security import create_app as secured_app
 from libs.security.preconditions import check_match, etag_of, required
 from services.inventory import store
 from services.inventory.domain import Scribe, Source, retire
-from services.inventory.doors import DOORS, Delivery, Door, Sent, UnreadableError
+from services.inventory.doors import DOORS, Delivery, Door, Sent, Undecided, UnreadableError
 from services.inventory.doors.netbox import signature_fits
 from services.inventory.intake import Intake, Receipt, Ticket
 from services.inventory.worker import GROUP, PASSED_OVER, Clock
@@ -53,11 +56,24 @@ Operator = Annotated[Identity, Depends(authenticated(Role.OPERATOR))]
 Limit = Annotated[int, Query(ge=1, le=MOST_A_PAGE)]
 
 
+class Decision(BaseModel):
+    """What a person has to decide: the cell (`/rows/<row>/<column>`) has a level of an earlier scale that may be any of `choices`.
+
+    Until the ledger says which, the asset is declared at the last of them, the highest. `decide` says by what to choose.
+    """
+
+    field: str
+    choices: tuple[LevelCode, ...]
+    detail: Text
+    decide: Text
+
+
 class Accepted(BaseModel):
     """What was accepted, in the order sent; `passed_over` counts objects that are no assets of the register."""
 
     receipts: tuple[Receipt, ...]
     passed_over: int = 0
+    decisions: tuple[Decision, ...] = ()
 
 
 class ItemOutcome(BaseModel):
@@ -186,6 +202,7 @@ class Api:
         sessions: Sessions,
         intake: Intake,
         profile: Profile,
+        earlier: EarlierScales,
         kafka: KafkaSettings,
         clock: Clock,
         metrics: Metrics,
@@ -193,6 +210,7 @@ class Api:
         self._sessions = sessions
         self._intake = intake
         self._profile = profile
+        self._earlier = earlier
         self._kafka = kafka
         self._clock = clock
         self._items = metrics.counter(FEED_ITEMS)
@@ -265,7 +283,7 @@ class Api:
         if body not in declared.bodies or not caller.may_feed(feed, body):
             raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_body", feed=feed)
         numbered = int(self._clock().timestamp() * 1_000_000) if version is None else version
-        sent = Sent(await request.body(), declared, body, numbered)
+        sent = Sent(await request.body(), declared, body, numbered, self._earlier)
         return await self._deliver("ledger", request, sent, traceparent, caller)
 
     async def receipt(self, receipt_id: Annotated[str, Path(max_length=2000)], caller: Feeder) -> ItemOutcome:
@@ -441,7 +459,8 @@ class Api:
         self._check_bodies(delivery, sent.feed, caller)
         receipts = await self._intake.accept(delivery.items, traceparent)
         self._items.labels(sent.feed.id, PASSED_OVER).inc(delivery.passed_over)
-        return Accepted(receipts=tuple(receipts), passed_over=delivery.passed_over)
+        decisions = tuple(map(_decision, delivery.undecided))
+        return Accepted(receipts=tuple(receipts), passed_over=delivery.passed_over, decisions=decisions)
 
     def _check_bodies(self, delivery: Delivery, feed: Feed, caller: Identity | None) -> None:
         strangers = [
@@ -490,6 +509,14 @@ def _unreadable(error: UnreadableError) -> ProblemError:
     errors = [FieldError(fault.field, fault.key, **fault.args) for fault in error.faults]
     status = 400 if error.malformed else None
     return ProblemError(ProblemType.INVALID, "problems.invalid", status=status, errors=errors, count=len(error.faults))
+
+
+def _decision(undecided: Undecided) -> Decision:
+    field, earlier, choices, decide = undecided
+    detail = text_pair(
+        "inventory.ledger.earlier_level", earlier=earlier, declared=choices[-1], choices=" / ".join(choices)
+    )
+    return Decision(field=field, choices=choices, detail=detail, decide=decide)
 
 
 def _there(row: store.AssetRow | None) -> store.AssetRow:

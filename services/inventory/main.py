@@ -100,7 +100,8 @@ class Service:
         intake = Intake(self._settings.kafka, self._profile, utc_now)
         self._stack.push_async_callback(intake.stop)
         self._probes.append(intake)
-        return Api(sessions, intake, self._profile, self._settings.kafka, utc_now, self._metrics)
+        earlier = self._settings.read_earlier_scales()
+        return Api(sessions, intake, self._profile, earlier, self._settings.kafka, utc_now, self._metrics)
 
 
 async def run(rooms: Collection[str]) -> None:

@@ -5,20 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import yaml
 from pydantic import SecretStr, TypeAdapter
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from libs.bus import Caps, KafkaSettings
-from libs.contracts import Profile
+from libs.contracts import EarlierScales, Profile
 from libs.persistence import PostgresSettings
 from libs.security import HttpSettings, OidcSettings
 from libs.security.private_files import read_private
 
+BASE: Final = Path(__file__).resolve().parents[2] / "standards" / "base"
+
 
 class Settings(BaseSettings):
-    """`profile` is the path of the instance's profile.
+    """`profile` and `standard` are paths: of the instance's profile, and of the folder of the base standard.
 
     `feed_secrets` has, by feed, what its webhooks are signed with (`DAICHO_FEED_SECRETS__NETBOX`, or all of them as a JSON object);
     `feed_secrets_file` the same as a JSON file that only its owner may read. `member` names this process among several of the
@@ -34,12 +37,18 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     caps: Caps = Caps()
     member: str = "0"
+    standard: Path = BASE
     feed_secrets: Mapping[str, SecretStr] = {}
     feed_secrets_file: Path | None = None
 
     def read_profile(self) -> Profile:
         """Raises OSError, or pydantic's ValidationError naming the entry."""
         return Profile.model_validate(yaml.safe_load(self.profile.read_text(encoding="utf-8")))
+
+    def read_earlier_scales(self) -> EarlierScales:
+        """Those of the base, which every network has. Raises OSError, or pydantic's ValidationError naming the entry."""
+        content = yaml.safe_load((self.standard / "mappings.yaml").read_text(encoding="utf-8"))
+        return TypeAdapter(EarlierScales).validate_python(content)
 
     def read_feed_secrets(self) -> Mapping[str, SecretStr]:
         """Those of the file, over which those of the environment go. Raises PrivateFileError, or pydantic's ValidationError."""

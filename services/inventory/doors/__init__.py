@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from services.inventory.doors import csv_ledger, netbox, plain
-from services.inventory.doors.delivery import Delivery, Fault, Read, Sent, UnreadableError
+from services.inventory.doors.delivery import Delivery, Fault, Read, Sent, Undecided, UnreadableError
 
 
 class Door(NamedTuple):
@@ -31,4 +31,4 @@ DOORS: Final[Mapping[str, Door]] = {
 }
 """By path: `/v1/feeds/{feed}/<path>`."""
 
-__all__ = ["DOORS", "Delivery", "Door", "Fault", "Read", "Sent", "UnreadableError"]
+__all__ = ["DOORS", "Delivery", "Door", "Fault", "Read", "Sent", "Undecided", "UnreadableError"]

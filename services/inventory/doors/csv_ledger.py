@@ -16,11 +16,12 @@ from typing import Any, Final, Literal, NamedTuple
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from libs.contracts import FeedItem
-from services.inventory.doors.delivery import Delivery, Fault, Sent, UnreadableError
+from libs.contracts import Dimension, EarlierLevel, EarlierScales, FeedItem
+from services.inventory.doors.delivery import Delivery, Fault, Sent, Undecided, UnreadableError
 from services.inventory.doors.faults import faults_of, pointer_step
 
 COLUMNS: Final = Path(__file__).with_name("ledger_columns.yaml")
+UNDECIDED: Final = ("facts", "undecided_levels")
 _NOT_CP932: Final = re.compile("[\x80\xa0\uf8f0-\uf8f3]")
 """Python's cp932 lets these single bytes through, which Windows-31J does not define."""
 
@@ -43,6 +44,11 @@ class Column(BaseModel):
     def path(self) -> tuple[str, ...]:
         """Where the value goes in a FeedItem."""
         return ("facts", self.fact) if self.fact else tuple((self.field or "").split("."))
+
+    @property
+    def dimension(self) -> Dimension | None:
+        """Whose levels the column declares."""
+        return Dimension(self.path[1]) if self.path[0] == "declared" else None
 
 
 class Mapped(BaseModel):
@@ -79,6 +85,8 @@ class _Place(NamedTuple):
     at: int
     header: str
     column: Column
+    earlier: Mapping[str, EarlierLevel]
+    """Words of an earlier scale that today's does not have."""
 
 
 def read(sent: Sent) -> Delivery:
@@ -88,9 +96,10 @@ def read(sent: Sent) -> Delivery:
     """
     table = _rows(_decoded(sent.content))
     header_line, header = next(table, (1, []))
-    places = _places(header, header_line)
+    places = _places(header, header_line, sent.earlier)
     items: list[FeedItem] = []
     faults: list[Fault] = []
+    undecided: list[Undecided] = []
     lines_of_keys: dict[str, int] = {}
     for line, row in table:
         faults.extend(_strays(header, line, row))
@@ -103,11 +112,12 @@ def read(sent: Sent) -> Delivery:
         if first != line:
             faults.append(_fault(line, _header_of("source_key", places), "inventory.ledger.repeated", first=first))
         items.append(item)
+        undecided.extend(_undecided(line, row, places))
     if faults:
         raise UnreadableError(faults)
     if not items:
         raise UnreadableError([Fault("/rows", "inventory.ledger.no_rows")])
-    return Delivery(tuple(items))
+    return Delivery(tuple(items), undecided=tuple(undecided))
 
 
 @cache
@@ -149,7 +159,7 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
         raise UnreadableError([Fault(f"/rows/{line}", "inventory.ledger.quoting", row=line)], malformed=True) from None
 
 
-def _places(header: Sequence[str], line: int) -> list[_Place]:
+def _places(header: Sequence[str], line: int, earlier: EarlierScales) -> list[_Place]:
     known, passed_over = mapped().by_header(), {_normalised(name) for name in mapped().passed_over}
     places: dict[str, _Place] = {}
     faults: list[Fault] = []
@@ -162,13 +172,34 @@ def _places(header: Sequence[str], line: int) -> list[_Place]:
         elif name in places:
             faults.append(_fault(line, told, "inventory.ledger.column_twice", other=places[name].header))
         else:
-            places[name] = _Place(at, told, column)
+            places[name] = _Place(at, told, column, _earlier_words(column, earlier))
     for name, column in mapped().columns.items():
         if column.required and name not in places:
             faults.append(_fault(line, name, "inventory.ledger.missing_column"))
     if faults:
         raise UnreadableError(faults)
     return list(places.values())
+
+
+def _earlier_words(column: Column, earlier: EarlierScales) -> Mapping[str, EarlierLevel]:
+    levels = earlier.get(column.dimension, ()) if column.dimension else ()
+    words = {word: level for level in levels for word in (level.code, level.name.ja)}
+    return {word: level for word, level in words.items() if word not in mapped().words[column.words or ""]}
+
+
+def _undecided(line: int, row: Sequence[str], places: Sequence[_Place]) -> Iterator[Undecided]:
+    for place in places:
+        level = _earlier_level(_cell(row, place), place)
+        if level and level.decide:
+            yield Undecided(_field(line, place.header), level.code, level.to, level.decide)
+
+
+def _earlier_level(cell: str, place: _Place) -> EarlierLevel | None:
+    return place.earlier.get(_normalised(cell))
+
+
+def _cell(row: Sequence[str], place: _Place) -> str:
+    return row[place.at].strip() if place.at < len(row) else ""
 
 
 def _strays(header: Sequence[str], line: int, row: Sequence[str]) -> Iterator[Fault]:
@@ -182,10 +213,10 @@ def _item(sent: Sent, line: int, row: Sequence[str], places: Sequence[_Place]) -
     described: dict[str, Any] = {"body": sent.body, "feed": sent.feed.id, "source_version": sent.version}
     faults: list[Fault] = []
     for place in places:
-        cell = row[place.at].strip() if place.at < len(row) else ""
+        cell = _cell(row, place)
         try:
             if cell:
-                _put(described, place.column.path, _READ[place.column.type](cell, place.column))
+                _describe(described, cell, place)
             elif place.column.required:
                 raise _CellError("inventory.ledger.empty")
         except _CellError as error:
@@ -196,6 +227,16 @@ def _item(sent: Sent, line: int, row: Sequence[str], places: Sequence[_Place]) -
         return FeedItem.model_validate(described)
     except ValidationError as error:
         raise UnreadableError([_in_row(line, fault, places) for fault in faults_of(error)]) from None
+
+
+def _describe(described: dict[str, Any], cell: str, place: _Place) -> None:
+    level = _earlier_level(cell, place)
+    if level is None:
+        _put(described, place.column.path, _READ[place.column.type](cell, place.column))
+        return
+    _put(described, place.column.path, level.to[-1])
+    if level.decide:
+        _put(described, UNDECIDED, [*described.get("facts", {}).get(UNDECIDED[-1], ()), place.column.dimension])
 
 
 def _put(described: dict[str, Any], path: Sequence[str], value: Any) -> None:
@@ -280,7 +321,11 @@ def _header_of(field: str, places: Sequence[_Place]) -> str:
 
 
 def _fault(line: int, header: str, key: str, **args: Any) -> Fault:
-    return Fault(f"/rows/{line}/{pointer_step(header)}", key, **args)
+    return Fault(_field(line, header), key, **args)
+
+
+def _field(line: int, header: str) -> str:
+    return f"/rows/{line}/{pointer_step(header)}"
 
 
 def _unreadable(key: str, **args: Any) -> UnreadableError:

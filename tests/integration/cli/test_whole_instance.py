@@ -93,6 +93,16 @@ def test_the_first_five_minutes(daicho: Shell):
     assert "inherited" not in daicho("explain", "--feed", "cmdb", "SRV-1")
 
 
+def test_an_old_ledger_is_taken_and_the_rows_to_decide_are_told(daicho: Shell, tmp_path: Path):
+    ledger = tmp_path / "old.csv"
+    ledger.write_text("台帳番号,情報資産名,種類,機密性\nOLD-1,名簿,情報,3\nOLD-2,様式,情報,1\n", encoding="utf-8")
+
+    accepted, *told = daicho("feed", "post", "ledger", str(ledger), "--body", "waterworks").splitlines()
+    assert accepted == "2 items accepted."
+    assert len(told) == 1
+    assert told[0].startswith("  /rows/2/機密性: Level 3 of the earlier scale is one of today's 3C / 3B / 3A.")
+
+
 def test_an_override_is_asked_by_one_and_approved_by_another(daicho: Shell):
     tomorrow = (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%d")
     wanted = ["--dimension", "availability", "--level", "1", "--reason", "更改まで代替機がある", "--until", tomorrow]

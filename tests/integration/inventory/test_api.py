@@ -36,6 +36,7 @@ from services.inventory.api import Api, create_app
 from services.inventory.domain import Register
 from services.inventory.doors import DOORS, Sent
 from services.inventory.intake import Intake
+from services.inventory.settings import BASE, Settings
 from services.inventory.worker import FeedWriter
 from tests.integration.service import account
 
@@ -147,7 +148,8 @@ async def service(stack: Stack, profile: Profile, pool: Pool, sessions: Sessions
 
 def app_over(sessions: Sessions, intake: Intake, profile: Profile, kafka: KafkaSettings) -> FastAPI:
     metrics = Metrics()
-    api = Api(sessions, intake, profile, kafka, utc_now, metrics)
+    earlier = Settings.model_construct(standard=BASE).read_earlier_scales()
+    api = Api(sessions, intake, profile, earlier, kafka, utc_now, metrics)
     return create_app(Tokens(), api, profile, {"netbox": SecretStr(SECRET)}, metrics)  # type: ignore[arg-type]
 
 

@@ -322,6 +322,20 @@ class TestLedger:
         shown = (await as_("body-audit").get(f"/v1/assets/{id_of('L-1', 'ledger')}")).json()
         assert (shown["name"], shown["kind"], shown["facts"]) == ("監査調書①", "document", {"record_count": 1200})
 
+    async def test_a_level_of_the_earlier_scale_is_taken_and_what_a_person_must_decide_is_told(self, as_: As) -> None:
+        content = "台帳番号,情報資産名,種類,機密性\nL-4,調書,関連文書,機密性3\nL-5,様式,関連文書,機密性1\n".encode()
+        answer = await as_("feed-ledger").post(self.PATH, content=content, headers={"content-type": "text/csv"})
+
+        assert answer.status_code == 202
+        (decision,) = answer.json()["decisions"]
+        assert (decision["field"], decision["choices"]) == ("/rows/2/機密性", ["3C", "3B", "3A"])
+        assert "3C / 3B / 3A" in decision["detail"]["ja"]
+        assert "3C / 3B / 3A" in decision["detail"]["en"]
+        for receipt, key, level in zip(answer.json()["receipts"], ("L-4", "L-5"), ("3A", "1"), strict=True):
+            await outcome(as_("feed-ledger"), receipt["id"])
+            shown = (await as_("body-audit").get(f"/v1/assets/{id_of(key, 'ledger')}")).json()
+            assert shown["declared"]["confidentiality"] == level
+
     async def test_a_cell_that_cannot_be_read_is_named(self, as_: As) -> None:
         content = "台帳番号,情報資産名,種類\nL-2,調書,関連文書\nL-3,調書,本\n".encode()
         answer = await as_("feed-ledger").post(self.PATH, content=content, headers={"content-type": "text/csv"})

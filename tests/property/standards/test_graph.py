@@ -64,6 +64,7 @@ def standard() -> Standard:
         "effective_from": "2026-04-01T00:00:00+09:00",
         "title": words("tiny"),
         "scales": {name: [{"code": code, **level} for code in codes] for name, codes in SCALES.items()},
+        "mappings": {},
         "facts": {"grade": {"type": "integer", "name": words("g"), "meaning": words("g")}},
         "rules": [
             rule(1, "confidentiality", "1", "true"),

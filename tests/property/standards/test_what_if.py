@@ -67,6 +67,7 @@ def standard(shape: Shape) -> Standard:
             name: [{"code": code, "name": words(code), "definition": words(code)} for code in codes]
             for name, codes in scales.items()
         },
+        "mappings": {},
         "facts": {"grade": {"type": "integer", "name": words("g"), "meaning": words("g")}},
         "rules": [
             {

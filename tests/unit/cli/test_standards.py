@@ -51,7 +51,7 @@ class TestValidate:
         told = run("validate", BASE, lang=lang)
         assert told.exit_code == 0
         assert "base/2026.1" in told.stdout
-        assert "217" in told.stdout
+        assert "219" in told.stdout
 
     def test_an_overlay_is_checked_on_its_base(self) -> None:
         told = run("validate", STANDARDS / "waterworks")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from libs.contracts import Profile
+from libs.contracts import EarlierScales, Profile
 from services.inventory.domain import Register
+from services.inventory.settings import BASE, Settings
 
 ROOT = Path(__file__).parents[3]
 
@@ -23,3 +24,9 @@ def profile() -> Profile:
 @pytest.fixture(scope="session")
 def empty_register(profile: Profile) -> Callable[[], Register]:
     return lambda: Register(profile, {}, {})
+
+
+@pytest.fixture(scope="session")
+def earlier() -> EarlierScales:
+    """The levels of the earlier scales, as the base standard has them."""
+    return Settings.model_construct(standard=BASE).read_earlier_scales()

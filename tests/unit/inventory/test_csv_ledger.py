@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from libs.catalogue import text
-from libs.contracts import FeedItem, Profile
+from libs.contracts import EarlierScales, FeedItem, Profile
 from samples.generate import city, files
-from services.inventory.doors import Fault, Sent, UnreadableError
+from services.inventory.doors import Delivery, Fault, Sent, UnreadableError
 from services.inventory.doors.csv_ledger import read
 
 HEADER = "台帳番号,情報資産名,種類"
@@ -251,3 +251,57 @@ class TestCells:
     def test_a_cell_under_an_empty_header_is_not_lost_in_silence(self, profile: Profile) -> None:
         assert len(items(profile, "台帳番号,,情報資産名,種類\nA-1,,名簿,情報\n")) == 1
         assert faults(profile, "台帳番号,,情報資産名,種類\nA-1,3B,名簿,情報\n") == [("/rows/2/2", "stray")]
+
+
+class TestEarlierLevels:
+    """Ledgers of the three levels used before (`standards/base/mappings.yaml`)."""
+
+    @staticmethod
+    def delivery(profile: Profile, earlier: EarlierScales, *written: str) -> Delivery:
+        rows = "".join(f"A-{at},名簿,情報,{word}\n" for at, word in enumerate(written))
+        return read(sent(profile, f"{HEADER},機密性\n{rows}")._replace(earlier=earlier))
+
+    def declared(self, profile: Profile, earlier: EarlierScales, *written: str) -> list[str | None]:
+        return [item.declared.confidentiality for item in self.delivery(profile, earlier, *written).items]
+
+    def undecided(self, profile: Profile, earlier: EarlierScales, *written: str) -> list[tuple[str, str]]:
+        return [(one.field, one.earlier) for one in self.delivery(profile, earlier, *written).undecided]
+
+    def test_each_counts_as_the_highest_level_that_it_may_be(self, profile: Profile, earlier: EarlierScales) -> None:
+        assert self.declared(profile, earlier, "機密性3", "機密性2", "機密性1", "") == ["3A", "2", "1", None]
+
+    def test_rows_that_a_person_must_decide_are_told_by_row_and_column(
+        self, profile: Profile, earlier: EarlierScales
+    ) -> None:
+        written = ("機密性1", "機密性３", "", "3")
+
+        assert self.undecided(profile, earlier, *written) == [("/rows/3/機密性", "3"), ("/rows/5/機密性", "3")]
+
+    def test_they_carry_it_as_a_fact_so_that_the_duty_to_decide_binds_until_the_ledger_says_which(
+        self, profile: Profile, earlier: EarlierScales
+    ) -> None:
+        facts = [dict(item.facts) for item in self.delivery(profile, earlier, "3", "3B", "機密性2").items]
+
+        assert facts == [{"undecided_levels": ["confidentiality"]}, {}, {}]
+
+    def test_what_is_told_has_the_choices_and_by_what_to_choose(self, profile: Profile, earlier: EarlierScales) -> None:
+        (one,) = self.delivery(profile, earlier, "機密性3").undecided
+
+        assert one.choices == ("3C", "3B", "3A")
+        assert "秘密文書" in one.decide.ja
+        assert "secret document" in one.decide.en
+
+    def test_a_level_of_today_stays_what_it_is_in_a_ledger_half_revised(
+        self, profile: Profile, earlier: EarlierScales
+    ) -> None:
+        written = ("3B", "自治体機密性2", "3")
+
+        assert self.declared(profile, earlier, *written) == ["3B", "2", "3A"]
+        assert self.undecided(profile, earlier, *written) == [("/rows/4/機密性", "3")]
+
+    def test_other_dimensions_have_no_earlier_levels(self, profile: Profile, earlier: EarlierScales) -> None:
+        content = f"{HEADER},機密性,完全性\nA-1,名簿,情報,3,3\n"
+        with pytest.raises(UnreadableError) as refused:
+            read(sent(profile, content)._replace(earlier=earlier))
+
+        assert [fault.field for fault in refused.value.faults] == ["/rows/2/完全性"]

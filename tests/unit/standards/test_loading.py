@@ -28,6 +28,7 @@ SCALE = "{dimension}:\n" + "".join(
 SMALL = {
     "standard.yaml": "name: small\nversion: '2026.1'\neffective_from: 2026-04-01T00:00:00+09:00\ntitle: {ja: 題, en: title}\n",
     "scales.yaml": "".join(SCALE.format(dimension=dimension) for dimension in Dimension),
+    "mappings.yaml": "{}\n",
     "facts.yaml": "record_count: {type: integer, name: {ja: 件数, en: Records}, meaning: {ja: 件数, en: Records}}\n",
     "rules.yaml": "".join(
         RULE.format(id=f"R-0{number}", dimension=dimension, level=1, when="true")
@@ -56,6 +57,12 @@ def replaced(file: str, old: str, new: str) -> dict[str, str]:
 
 def added(file: str, text: str) -> dict[str, str]:
     return {**SMALL, file: SMALL.get(file, "") + text}
+
+
+def mapped(*rest: str) -> dict[str, str]:
+    """With a level of an earlier scale of integrity for each of `rest`."""
+    entry = "  - {{code: '3', name: {{ja: 旧3, en: earlier 3}}, basis: {{source: project default}}, {}}}\n"
+    return {**SMALL, "mappings.yaml": "integrity:\n" + "".join(map(entry.format, rest))}
 
 
 def rule(**fields: str) -> str:
@@ -223,6 +230,44 @@ def test_obligations_of_several_files_are_put_together_in_the_order_of_names() -
             replaced("scales.yaml", "code: '2'", "code: '1'"),
             "scales.yaml:3:12: 1 stands twice: a level has one place on its scale",
             id="level twice",
+        ),
+        pytest.param(
+            mapped("to: ['2', '1'], decide: {ja: 決, en: how}"),
+            "mappings.yaml:2:86: give levels of integrity in rising order: 1, 2",
+            id="earlier level: falling order",
+        ),
+        pytest.param(
+            mapped("to: ['9']"),
+            "mappings.yaml:2:86: give levels of integrity in rising order: 1, 2",
+            id="earlier level: not on the scale",
+        ),
+        pytest.param(
+            mapped("to: ['1', '2']"),
+            "mappings.yaml:2:5: decide: say by what a person tells which",
+            id="earlier level: several and nothing to decide by",
+        ),
+        pytest.param(
+            mapped("to: ['1'], decide: {ja: 決, en: how}"),
+            "mappings.yaml:2:101: say by what a person tells which",
+            id="earlier level: one and something to decide",
+        ),
+        pytest.param(
+            {**SMALL, "mappings.yaml": mapped("to: ['1']")["mappings.yaml"].replace("'3'", "'2'")},
+            "mappings.yaml:2:86: today's scale has a level 2 too",
+            id="earlier level: of today's code, but another",
+        ),
+        pytest.param(
+            mapped("to: ['1']", "to: ['2']"),
+            "mappings.yaml:3:12: 3 stands twice: an earlier level has one entry",
+            id="earlier level: twice",
+        ),
+        pytest.param(
+            {
+                **mapped("to: ['1']"),
+                "mappings.yaml": mapped("to: ['1']")["mappings.yaml"].replace("project default", "x"),
+            },
+            "mappings.yaml:2:55: give a grade",
+            id="earlier level: basis without a grade",
         ),
         pytest.param(
             replaced("facts.yaml", "record_count", "zone"),
