@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, NamedTuple
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Response
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 
 from libs.catalogue import Language
 from libs.contracts import (
@@ -42,6 +42,9 @@ VERSION: Final = "1"
 MOST_A_PAGE: Final = 500
 
 Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
+AsOf = Annotated[
+    AwareDatetime | None, Query(description="What held at this moment (RFC 3339, with its zone); left out: now.")
+]
 KnownTag = Annotated[str | None, Header(alias="If-None-Match")]
 
 
@@ -74,14 +77,17 @@ class Page(BaseModel):
 
 
 class BodySummary(BaseModel):
-    """`levels` counts assets by dimension and level; the others count obligations over all assets, `met` and `not_met` by their checks."""
+    """`levels` counts assets by dimension and level; the others count obligations over all assets, `met` and `not_met` by their checks.
+
+    Of an earlier moment what checks showed then is not kept: both are None.
+    """
 
     body: Slug
     assets: int
     levels: dict[Dimension, dict[str, int]]
     obligations_in_force: int
-    met: int
-    not_met: int
+    met: int | None
+    not_met: int | None
 
 
 class ShownFinding(BaseModel):
@@ -145,13 +151,14 @@ class Api:
         min_confidentiality: LevelCode | None = None,
         min_integrity: LevelCode | None = None,
         min_availability: LevelCode | None = None,
+        as_of: AsOf = None,
         after: UUID | None = None,
         limit: Annotated[int, Query(ge=1, le=MOST_A_PAGE)] = 100,
     ) -> Page:
         """Assets by id; each minimum is a level of the standard's scale and finds that level and those above.
 
         Of `obligation`, `part` and `audience`, what is given must all be true of one obligation in force. `unmet` is an obligation whose
-        check shows that it is not met.
+        check shows that it is not met; it cannot be asked for with `as_of`.
         """
         levels = {
             dimension: self._at_least(dimension, code)
@@ -160,18 +167,20 @@ class Api:
         }
         scope = caller.scope(self._bodies)
         duties = self._duties_of(scope, obligation, part, audience)
+        if unmet is not None and as_of is not None:
+            raise _invalid("as_of", "classification.unmet_is_of_now")
         self._check_carried(scope, unmet)
         wanted = store.Wanted(body=body, kind=kind, zone=zone, duties=duties, unmet=unmet, levels=levels)
         async with self._sessions.session(scope) as session:
-            rows = await store.page(session, wanted, after=after, limit=limit + 1)
+            rows = await store.page(session, store.as_of(as_of), wanted, after=after, limit=limit + 1)
         items = tuple(self._shown(row) for row in rows[:limit])
         return Page(items=items, next=items[-1].asset_id if len(rows) > limit else None)
 
     async def classification(
-        self, asset_id: UUID, caller: Reader, response: Response, known: KnownTag = None
+        self, asset_id: UUID, caller: Reader, response: Response, as_of: AsOf = None, known: KnownTag = None
     ) -> ClassifiedAsset | Response:
         """One asset: why it has the levels it has. 304 where `If-None-Match` names what it still is."""
-        row = await self._row(asset_id, caller)
+        row = await self._row(asset_id, caller, as_of)
         tag = _tag_of(row)
         if known == tag:
             return _unchanged(tag)
@@ -229,32 +238,37 @@ class Api:
             raise ProblemError(ProblemType.NOT_FOUND, "classification.body_not_found")
         return self._by_network[self._profile.network_of(body)].standard
 
-    async def summary(self, caller: Reader) -> tuple[BodySummary, ...]:
+    async def summary(self, caller: Reader, as_of: AsOf = None) -> tuple[BodySummary, ...]:
         """Counts by body."""
+        rows = store.as_of(as_of)
         counts: dict[str, dict[Dimension, dict[str, int]]] = {}
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             for dimension in Dimension:
-                for body, level, count in await store.level_counts(session, dimension):
+                for body, level, count in await store.level_counts(session, rows, dimension):
                     counts.setdefault(body, {}).setdefault(dimension, {})[level] = count
-            duties = dict(await store.duty_counts(session))
+            duties = dict(await store.duty_counts(session, rows))
             findings: dict[str, dict[FindingState, int]] = {}
             for body, state, count in await store.finding_counts(session):
                 findings.setdefault(body, {})[FindingState(state)] = count
+
+        def checked(body: str, state: FindingState) -> int | None:
+            return findings.get(body, {}).get(state, 0) if as_of is None else None
+
         return tuple(
             BodySummary(
                 body=body,
                 assets=sum(levels[Dimension.CONFIDENTIALITY].values()),
                 levels={dimension: self._in_order(dimension, found) for dimension, found in levels.items()},
                 obligations_in_force=duties.get(body, 0),
-                met=findings.get(body, {}).get(FindingState.MET, 0),
-                not_met=findings.get(body, {}).get(FindingState.NOT_MET, 0),
+                met=checked(body, FindingState.MET),
+                not_met=checked(body, FindingState.NOT_MET),
             )
             for body, levels in sorted(counts.items())
         )
 
-    async def _row(self, asset_id: UUID, caller: Identity) -> store.ClassificationRow:
+    async def _row(self, asset_id: UUID, caller: Identity, as_of: datetime | None = None) -> store.ClassificationRow:
         async with self._sessions.session(caller.scope(self._bodies)) as session:
-            return asset_there(await store.classification_of(session, asset_id))
+            return asset_there(await store.classification_of(session, asset_id, store.as_of(as_of)))
 
     def _at_least(self, dimension: Dimension, code: str) -> Sequence[str]:
         scale = self._base.scales[dimension]

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, Index, String, and_, or_, text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy import BigInteger, DateTime, Index, String, Subquery, and_, case, cast, or_, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, distinct_on
+from sqlalchemy.orm import aliased
 from sqlmodel import Field, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -63,6 +64,30 @@ class ClassificationRow(Base, table=True):
         nullable=False,
         sa_column_kwargs={"server_default": text("'{}'::character varying[]")},
     )
+
+
+class HistoryRow(Base, table=True):
+    """What one event told of an asset, of its levels (none: retired) or of its obligations, kept as it was told then."""
+
+    __tablename__ = "asset_classification_history"
+
+    body: str = Field(primary_key=True)
+    asset_id: UUID = Field(primary_key=True)
+    told: str = Field(primary_key=True)
+    revision: int = Field(primary_key=True, sa_type=BigInteger)
+    at: datetime = Field(sa_type=DateTime(timezone=True))
+    network: str
+    name: str
+    kind: str
+    zone: str | None = None
+    section: str | None = None
+    asset_revision: int = Field(sa_type=BigInteger)
+    standard: str | None = None
+    confidentiality: str | None = None
+    integrity: str | None = None
+    availability: str | None = None
+    explanations: dict[str, Any] | None = Field(default=None, sa_type=JSONB)
+    in_force: list[str] | None = Field(default=None, sa_type=ARRAY(String))
 
 
 class FindingRow(Base, table=True):
@@ -144,6 +169,7 @@ class Shown(NamedTuple):
     asset_revision: int
     standard: str | None
     revision: int
+    at: datetime
     confidentiality: str | None = None
     integrity: str | None = None
     availability: str | None = None
@@ -175,6 +201,7 @@ _STAGING: Final = StagingTable(
         "asset_revision": "bigint",
         "standard": "text",
         "revision": "bigint",
+        "at": "timestamptz",
         "confidentiality": "text",
         "integrity": "text",
         "availability": "text",
@@ -183,6 +210,11 @@ _STAGING: Final = StagingTable(
     },
 )
 
+_LEVELS: Final = "levels"
+_DUTIES: Final = "obligations"
+_NEWEST: Final = """
+(SELECT DISTINCT ON (body, asset_id) * FROM pg_temp.classification_batch ORDER BY body, asset_id, revision DESC) AS newest
+"""
 _ASSET: Final = "body, asset_id, network, name, kind, zone, section, asset_revision, standard"
 _REFRESHED: Final = ", ".join(
     # the topics are read each at its own pace
@@ -194,7 +226,7 @@ _MERGE_LEVELS: Final = f"""
 INSERT INTO asset_classification AS shown
   ({_ASSET}, levels_revision, confidentiality, integrity, availability, explanations)
 SELECT {_ASSET}, revision, confidentiality, integrity, availability, explanations::jsonb
-FROM pg_temp.classification_batch
+FROM {_NEWEST}
 ON CONFLICT (body, asset_id) DO UPDATE SET {_REFRESHED},
   standard = CASE WHEN excluded.levels_revision >= shown.duties_revision THEN excluded.standard ELSE shown.standard END,
   levels_revision = excluded.levels_revision, confidentiality = excluded.confidentiality,
@@ -204,24 +236,31 @@ WHERE shown.levels_revision < excluded.levels_revision
 
 _MERGE_DUTIES: Final = f"""
 INSERT INTO asset_classification AS shown ({_ASSET}, duties_revision, in_force)
-SELECT {_ASSET}, revision, in_force FROM pg_temp.classification_batch
+SELECT {_ASSET}, revision, in_force FROM {_NEWEST}
 ON CONFLICT (body, asset_id) DO UPDATE SET {_REFRESHED},
   standard = CASE WHEN excluded.duties_revision >= shown.levels_revision THEN excluded.standard ELSE shown.standard END,
   duties_revision = excluded.duties_revision, in_force = excluded.in_force
 WHERE shown.duties_revision < excluded.duties_revision
 """  # noqa: S608 - made of constants
 
-_MERGE_ASSETS: Final = """
+_MERGE_ASSETS: Final = f"""
 INSERT INTO asset_classification AS shown (body, asset_id, network, name, kind, zone, section, asset_revision)
-SELECT body, asset_id, network, name, kind, zone, section, asset_revision FROM pg_temp.classification_batch
+SELECT body, asset_id, network, name, kind, zone, section, asset_revision FROM {_NEWEST}
 ON CONFLICT (body, asset_id) DO UPDATE SET
   name = excluded.name, kind = excluded.kind, zone = excluded.zone, section = excluded.section,
   asset_revision = excluded.asset_revision
 WHERE shown.asset_revision < excluded.asset_revision
   AND (shown.name, shown.kind, shown.zone, shown.section)
     IS DISTINCT FROM (excluded.name, excluded.kind, excluded.zone, excluded.section)
-"""
+"""  # noqa: S608 - made of constants
 
+_REMEMBER: Final = f"""
+INSERT INTO asset_classification_history
+  (told, {_ASSET}, revision, at, confidentiality, integrity, availability, explanations, in_force)
+SELECT $1, {_ASSET}, revision, at, confidentiality, integrity, availability, explanations::jsonb, in_force
+FROM pg_temp.classification_batch
+ON CONFLICT DO NOTHING
+"""  # noqa: S608 - made of constants
 
 _MERGE_FINDINGS: Final = """
 INSERT INTO asset_finding AS shown (body, asset_id, obligation, state, since, revision)
@@ -233,13 +272,16 @@ WHERE shown.revision < excluded.revision
 
 
 async def show_levels(connection: PoolConnection, bodies: Iterable[str], rows: Sequence[Shown]) -> None:
-    """Take a batch of classification events over, of several of one asset the last; an older revision changes nothing."""
-    await _merge(connection, bodies, rows, _MERGE_LEVELS)
+    """Take a batch of classification events over: all into the history, and of several of one asset the last as what holds now.
+
+    An older revision, or one seen before, changes nothing.
+    """
+    await _merge(connection, bodies, rows, _MERGE_LEVELS, told=_LEVELS)
 
 
 async def show_duties(connection: PoolConnection, bodies: Iterable[str], rows: Sequence[Shown]) -> None:
     """As `show_levels`, of obligation events."""
-    await _merge(connection, bodies, rows, _MERGE_DUTIES)
+    await _merge(connection, bodies, rows, _MERGE_DUTIES, told=_DUTIES)
 
 
 async def show_assets(connection: PoolConnection, bodies: Iterable[str], rows: Sequence[Shown]) -> None:
@@ -259,19 +301,52 @@ async def show_findings(connection: PoolConnection, bodies: Iterable[str], rows:
         await connection.execute(_MERGE_FINDINGS, *map(list, zip(*newest.values(), strict=True)))
 
 
-async def _merge(connection: PoolConnection, bodies: Iterable[str], rows: Sequence[Shown], statement: str) -> None:
-    newest: dict[tuple[str, str], Shown] = {}
-    for row in rows:
-        known = newest.get((row.body, row.asset_id))
-        if known is None or known.revision < row.revision:
-            newest[row.body, row.asset_id] = row
-    if not newest:
+async def _merge(
+    connection: PoolConnection, bodies: Iterable[str], rows: Sequence[Shown], statement: str, told: str | None = None
+) -> None:
+    if not rows:
         return
     await connection.execute("SELECT set_config('daicho.bodies', $1, true)", setting_of(bodies))
-    await copy_staging(connection, _STAGING, newest.values())
+    await copy_staging(connection, _STAGING, rows)
     await connection.execute(statement)
+    if told is not None:
+        await connection.execute(_REMEMBER, told)
     # a transaction may show several batches
     await connection.execute("TRUNCATE pg_temp.classification_batch")
+
+
+Classifications: TypeAlias = type[ClassificationRow]
+"""The rows that are read: the table's, or those of a moment."""
+
+
+def as_of(moment: datetime | None) -> Classifications:
+    """What held at a moment, by the events up to then; None is now.
+
+    An asset is called there as the last of them called it: a name alone is no change of levels.
+    """
+    if moment is None:
+        return ClassificationRow
+    levels, duties = _last_told(_LEVELS, moment), _last_told(_DUTIES, moment)
+    same = and_(duties.c.body == levels.c.body, duties.c.asset_id == levels.c.asset_id)
+    latest = [
+        case((duties.c.revision > levels.c.revision, duties.c[name]), else_=levels.c[name]).label(name)
+        for name in ("network", "name", "kind", "zone", "section", "asset_revision", "standard")
+    ]
+    own = [levels.c[name] for name in ("body", "asset_id", *Dimension, "explanations")]
+    revisions = [
+        levels.c.revision.label("levels_revision"),
+        func.coalesce(duties.c.revision, 0).label("duties_revision"),
+        func.coalesce(duties.c.in_force, cast([], ARRAY(String))).label("in_force"),
+    ]
+    found = select(*own, *latest, *revisions).select_from(levels.outerjoin(duties, same)).subquery()
+    return aliased(ClassificationRow, found, adapt_on_names=True)
+
+
+def _last_told(told: str, moment: datetime) -> Subquery:
+    row = HistoryRow
+    key = (col(row.body), col(row.asset_id))
+    until = (col(row.told) == told, col(row.at) <= moment)
+    return select(row).where(*until).ext(distinct_on(*key)).order_by(*key, col(row.revision).desc()).subquery()
 
 
 @dataclass(frozen=True)
@@ -286,9 +361,10 @@ class Wanted:
     levels: Mapping[Dimension, Collection[str]] = field(default_factory=dict)
 
 
-async def page(session: AsyncSession, wanted: Wanted, *, after: UUID | None, limit: int) -> Sequence[ClassificationRow]:
+async def page(
+    session: AsyncSession, row: Classifications, wanted: Wanted, *, after: UUID | None, limit: int
+) -> Sequence[ClassificationRow]:
     """A page of assets in force, by id, from `after` on."""
-    row = ClassificationRow
     query = select(row).where(col(row.confidentiality).is_not(None)).order_by(col(row.asset_id)).limit(limit)
     for column, value in ((col(row.body), wanted.body), (col(row.kind), wanted.kind), (col(row.zone), wanted.zone)):
         if value is not None:
@@ -324,9 +400,10 @@ async def finding_counts(session: AsyncSession) -> Sequence[tuple[str, str, int]
     return (await session.exec(query)).all()
 
 
-async def classification_of(session: AsyncSession, asset_id: UUID) -> ClassificationRow | None:
+async def classification_of(
+    session: AsyncSession, asset_id: UUID, row: Classifications = ClassificationRow
+) -> ClassificationRow | None:
     """An asset in force in the session's scope."""
-    row = ClassificationRow
     found = select(row).where(col(row.asset_id) == asset_id, col(row.confidentiality).is_not(None))
     return (await session.exec(found)).first()
 
@@ -338,15 +415,17 @@ async def classifications_of(session: AsyncSession, asset_ids: Iterable[UUID]) -
     return {one.asset_id: one for one in await session.exec(found)}
 
 
-async def level_counts(session: AsyncSession, dimension: Dimension) -> Sequence[tuple[str, str, int]]:
+async def level_counts(
+    session: AsyncSession, row: Classifications, dimension: Dimension
+) -> Sequence[tuple[str, str, int]]:
     """How many assets each body has at each level of a dimension."""
-    body, level = col(ClassificationRow.body), getattr(ClassificationRow, dimension.value)
+    body, level = col(row.body), getattr(row, dimension.value)
     query = select(body, level, func.count()).where(level.is_not(None)).group_by(body, level)
     return (await session.exec(query)).all()
 
 
-async def duty_counts(session: AsyncSession) -> Sequence[tuple[str, int]]:
+async def duty_counts(session: AsyncSession, row: Classifications) -> Sequence[tuple[str, int]]:
     """How many obligations are in force for each body, over all its assets."""
-    body = col(ClassificationRow.body)
-    total = func.sum(func.cardinality(col(ClassificationRow.in_force)))
+    body = col(row.body)
+    total = func.sum(func.cardinality(col(row.in_force)))
     return (await session.exec(select(body, total).group_by(body).order_by(body))).all()

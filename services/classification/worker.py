@@ -286,6 +286,7 @@ class Projector:
             asset_revision=asset_revision,
             standard=event.standardversion,
             revision=event.revision or 0,
+            at=event.time,
         )
 
 

@@ -78,7 +78,13 @@ async def pool(postgres: PostgresSettings, profile: Profile) -> AsyncIterator[Po
     async with await create_pool(postgres) as pool:
         async with pool.acquire() as connection, connection.transaction():
             await connection.execute("SELECT set_config('daicho.bodies', $1, true)", ",".join(profile.body_by_id))
-            for table in ("asset_classification", "asset_override", "asset_finding", "outbox"):
+            for table in (
+                "asset_classification",
+                "asset_classification_history",
+                "asset_override",
+                "asset_finding",
+                "outbox",
+            ):
                 await connection.execute(f"DELETE FROM {table}")
         yield pool
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -24,6 +24,7 @@ EXPLANATIONS = {
     dimension: {"level": level, "origin": "derived", "derived": level}
     for dimension, level in (("confidentiality", "3B"), ("integrity", "2"), ("availability", "1"))
 }
+SHOWN_AT = datetime(2026, 4, 1, tzinfo=UTC)
 ASKER, OTHER = ("asker", [Role.EDITOR]), ("other", [Role.EDITOR])
 OFFICER = ("officer", [Role.SECURITY_OFFICER, Role.READER])
 
@@ -80,9 +81,9 @@ async def city(ask: Any, clock: Any, pool: Pool, profile: Profile) -> City:
     """Two bodies with a roll each."""
     async with pool.acquire() as connection, connection.transaction():
         rows = [
-            store.Shown(body, asset, "mayor", "名簿", "information", None, None, 1, "base/2026.1", 1)._replace(
-                confidentiality="3B", integrity="2", availability="1", explanations=json.dumps(EXPLANATIONS)
-            )
+            store.Shown(
+                body, asset, "mayor", "名簿", "information", None, None, 1, "base/2026.1", 1, SHOWN_AT
+            )._replace(confidentiality="3B", integrity="2", availability="1", explanations=json.dumps(EXPLANATIONS))
             for body, asset in (("mayor", ROLL), ("election", ELECTION_ROLL))
         ]
         await store.show_levels(connection, profile.body_by_id, rows)
@@ -251,7 +252,7 @@ async def test_what_is_asked_of_an_asset_that_has_gone_cannot_be_approved(
 ) -> None:
     asked = (await city.ask()).json()
     async with pool.acquire() as connection, connection.transaction():
-        gone = store.Shown("mayor", ROLL, "mayor", "名簿", "information", None, None, 2, "base/2026.1", 2)
+        gone = store.Shown("mayor", ROLL, "mayor", "名簿", "information", None, None, 2, "base/2026.1", 2, SHOWN_AT)
         await store.show_levels(connection, profile.body_by_id, [gone])
 
     refused(await city.do("approve", asked, OTHER), 409, "廃止")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -36,7 +36,8 @@ class Log:
     """What the topics hold, as the worker makes it of changes of assets."""
 
     def __init__(self, standard: Standard) -> None:
-        self._classifier = Classifier(StandardsInForce(standard), PROFILE.municipality, lambda: NOW)
+        self.now = NOW
+        self._classifier = Classifier(StandardsInForce(standard), PROFILE.municipality, lambda: self.now)
         self._revisions: dict[str, int] = {}
         self.topics: dict[str, list[Any]] = {one.name: [] for one in (ASSETS, CLASSIFICATIONS, OBLIGATIONS, FINDINGS)}
 
@@ -190,7 +191,7 @@ async def test_an_asset_is_not_shown_before_it_is_classified_nor_after_it_is_ret
 
 
 async def test_obligations_that_the_standard_no_longer_has_are_not_left_out_in_silence(pool: Pool, get: Get) -> None:
-    row = store.Shown("mayor", LATER, "mayor", "名簿", "information", None, None, 1, "base/2020.1", 1)
+    row = store.Shown("mayor", LATER, "mayor", "名簿", "information", None, None, 1, "base/2020.1", 1, NOW)
     levels = {"confidentiality": "2", "integrity": "1", "availability": "1", "explanations": "{}"}
     async with pool.acquire() as connection, connection.transaction():
         await store.show_levels(connection, PROFILE.body_by_id, [row._replace(**levels)])
@@ -334,3 +335,59 @@ async def test_the_way_of_a_level_is_explained_and_drawn_to_who_may_read_it(pool
     for path in ("explanation", "explanation.svg?dimension=confidentiality"):
         assert (await get(f"classifications/{ROLL}/{path}", ["election"])).status_code == 404
     assert (await get(f"classifications/{ROLL}/explanation.svg?dimension=secrecy")).status_code == 422
+
+
+def moment(days: float) -> str:
+    return (NOW + timedelta(days=days)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def test_what_held_at_a_moment_is_told_as_it_was_then(pool: Pool, log: Log, get: Get) -> None:
+    """Recorded while it was of now, by day; then asked for again when all has changed, in one batch and read twice."""
+    then: dict[int, dict[str, Any]] = {}
+    paths = ["classifications?min_confidentiality=3C", "classifications", "summary", f"classifications/{ROLL}"]
+    changes: list[dict[str, Any]] = [
+        {"asset_id": ROLL, "facts": RESIDENTS, "zone": "lgwan"},
+        {"asset_id": SYSTEM, "kind": "system", "relations": [{"type": "stores", "asset_id": ROLL}]},
+        {"asset_id": ROLL, "facts": {"published": True}, "zone": "internet", "name": "公開名簿"},
+        {"asset_id": ROLL, "facts": RESIDENTS, "status": "retired"},
+    ]
+    for day, change in enumerate(changes):
+        log.now = NOW + timedelta(days=day)
+        log.change(**change)
+        await show_all(pool, log)
+        then[day] = {path: (await get(path)).json() for path in paths}
+
+    for topic in (OBLIGATIONS.name, CLASSIFICATIONS.name):
+        await show(pool, topic, log.topics[topic])
+    for day, answers in then.items():
+        for path, answer in answers.items():
+            asked = f"{path}{'&' if '?' in path else '?'}as_of={moment(day + 0.5)}"
+            found = (await get(asked)).json()
+            assert found == ([{**one, "met": None, "not_met": None} for one in answer] if path == "summary" else answer)
+    assert [len(answers["classifications"]["items"]) for answers in then.values()] == [1, 2, 2, 1]
+    assert (await get(f"classifications?as_of={moment(-1)}")).json()["items"] == []
+
+
+async def test_several_changes_of_one_batch_are_all_remembered(pool: Pool, log: Log, get: Get) -> None:
+    for day, facts in enumerate((RESIDENTS, {"published": True}, RESIDENTS)):
+        log.now = NOW + timedelta(days=day)
+        log.change(ROLL, facts=facts)
+    await show_all(pool, log)
+
+    levels = [(await get(f"classifications/{ROLL}?as_of={moment(day)}")).json()["levels"] for day in range(3)]
+    assert levels[0] == levels[2] != levels[1]
+
+
+async def test_a_moment_without_its_zone_or_with_unmet_is_refused(get: Get) -> None:
+    for path in ("classifications?as_of=2026-04-01T00:00:00", f"classifications?unmet=T-11&as_of={moment(0)}"):
+        refused = await get(path)
+        assert refused.status_code == 422
+        assert [error["field"] for error in refused.json()["errors"]] == ["query:as_of"]
+
+
+async def test_what_held_for_another_body_is_not_told_either(pool: Pool, log: Log, get: Get) -> None:
+    log.change(ROLL, body="waterworks", facts=RESIDENTS)
+    await show_all(pool, log)
+
+    assert (await get(f"classifications/{ROLL}?as_of={moment(1)}")).status_code == 404
+    assert ids(await get(f"classifications?as_of={moment(1)}", bodies=("waterworks",))) == [ROLL]
