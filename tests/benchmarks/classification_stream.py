@@ -14,8 +14,7 @@ from services.classification.settings import BASE, Settings
 from services.classification.worker import GROUP, AssetHandler
 from tests.benchmarks import floors
 from tests.benchmarks.content import asset_messages, one_network
-from tests.benchmarks.place import Place, like
-from tests.benchmarks.place import seconds_of as task_seconds
+from tests.benchmarks.place import Place, like, seconds_of
 from tests.benchmarks.report import Result, Rounds
 
 NAME = "classification-stream"
@@ -69,12 +68,15 @@ async def preload(place: Place, count: int) -> dict[str, Any]:
 
 async def stream(place: Place, count: int, group: str) -> float:
     """Seconds for what `preload` has written."""
+    return (await seconds_of(task(place, group), count)).to_work
+
+
+def task(place: Place, group: str) -> PartitionTask:
+    """The service's own, on partition 0 of the assets."""
     profile = one_network()
-    standard = Settings.model_construct(standard=BASE).read_standard()
+    standards = StandardsInForce(Settings.model_construct(standard=BASE).read_standard())
     subscription = place.subscription(GROUP, group, ASSETS, profile.municipality)
-    return await task_seconds(
-        PartitionTask(subscription, 0, lambda _: AssetHandler(StandardsInForce(standard), profile, utc_now, ())), count
-    )
+    return PartitionTask(subscription, 0, lambda _: AssetHandler(standards, profile, utc_now, ()))
 
 
 def _written(written: floors.Written) -> dict[str, Any]:

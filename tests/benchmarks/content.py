@@ -6,12 +6,24 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import count as numbers
 from itertools import islice
 from pathlib import Path
 
 import yaml
 
-from libs.contracts import FeedItem, Profile
+from libs.contracts import (
+    Asset,
+    AssetChange,
+    AssetChanged,
+    AssetStatus,
+    Change,
+    FeedItem,
+    Profile,
+    kafka_headers,
+    make_key,
+    source_urn,
+)
 from samples.assets import Item
 from samples.generate import SEED, changes, city
 from samples.line import Expect, Line, event_of, key_of
@@ -22,6 +34,10 @@ PROFILE = Path(__file__).parents[2] / "samples/city/profile.yaml"
 TIME = datetime(2026, 4, 1, tzinfo=UTC)
 _LEDGER_SHARE = 0.15
 """As in the samples: 3,000 assets in the ledgers and 20,000 changes after them."""
+_ASSETS_A_MESSAGE = 0.2
+"""The samples change each asset several times."""
+_MOST_DISTINCT = 20_000
+"""Messages from which a register is made; a larger one has copies."""
 _SPARE = 1.3
 """The samples repeat and refuse some, and so more are made than come out."""
 
@@ -51,6 +67,50 @@ def feed_messages(count: int) -> list[Message]:
 def asset_messages(count: int) -> list[Message]:
     """`count` messages of the assets topic: what the inventory publishes of such a feed."""
     return list(islice(_published(count), count))
+
+
+def register(count: int) -> Iterator[Asset]:
+    """`count` assets of the sample city that are not retired, as its changes have left them; more than it has are copies under other ids."""
+    known: dict[str, Asset] = {}
+    for message in asset_messages(max(1_000, min(_MOST_DISTINCT, int(count * _ASSETS_A_MESSAGE)))):
+        asset = AssetChanged.model_validate_json(message.value).data.after
+        known[asset.asset_id] = asset
+    active = [asset for asset in known.values() if asset.status is AssetStatus.ACTIVE]
+    return islice((_copied(asset, copy) for copy in numbers() for asset in active), count)
+
+
+def changed(asset: Asset, revision: int) -> AssetChanged:
+    """The event of a revision of an asset."""
+    return AssetChanged(
+        id=f"{asset.asset_id}:{revision}",
+        source=source_urn("990019", asset.body, "inventory"),
+        subject=asset.asset_id,
+        time=TIME,
+        body=asset.body,
+        network=asset.network,
+        revision=revision,
+        data=AssetChange(before=None, after=asset, change=Change(feed="cmdb")),
+    )
+
+
+def message_of(event: AssetChanged) -> Message:
+    """As the inventory's relay writes it."""
+    asset = event.data.after
+    value = event.model_dump_json(exclude_none=True).encode()
+    return Message(make_key(asset.network, asset.body, asset.asset_id), value, kafka_headers(event))
+
+
+def _copied(asset: Asset, copy: int) -> Asset:
+    """The same asset once more, sharing nothing with the first, and related to the copies of those that it is related to."""
+    if copy == 0:
+        return asset
+    relations = tuple(one.model_copy(update={"asset_id": _id_of(one.asset_id, copy)}) for one in asset.relations)
+    again = asset.model_copy(update={"asset_id": _id_of(asset.asset_id, copy), "relations": relations})
+    return Asset.model_validate_json(again.model_dump_json())
+
+
+def _id_of(asset_id: str, copy: int) -> str:
+    return f"{copy:08x}{asset_id[8:]}"
 
 
 def _lines(count: int) -> Iterator[Line]:

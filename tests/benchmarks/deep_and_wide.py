@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from libs.bus.subscription import utc_now
-from libs.contracts import Asset, AssetChange, AssetChanged, Change, Relation
+from libs.contracts import Asset, Relation
 from libs.standards import StandardsInForce
 from services.classification.domain import Classifier
 from services.classification.settings import BASE, Settings
+from tests.benchmarks.content import changed
 from tests.benchmarks.place import Place
 from tests.benchmarks.report import Result, Rounds
 
@@ -59,9 +60,9 @@ def _rate(shape: Callable[[int], Sequence[Asset]], size: int) -> float:
     """Affected assets a second, of both changes."""
     standard = Settings.model_construct(standard=BASE).read_standard()
     classifier = Classifier(StandardsInForce(standard), "990019", utc_now)
-    classifier.take([_changed(asset, 1) for asset in shape(size)])
+    classifier.take([changed(asset, 1) for asset in shape(size)])
     root = _asset(ROOT)
-    raised, lowered = _changed(root.model_copy(update={"facts": RESIDENTS}), 2), _changed(root, 3)
+    raised, lowered = changed(root.model_copy(update={"facts": RESIDENTS}), 2), changed(root, 3)
     gc.collect()
     began = time.perf_counter()
     told = [classifier.take([change]) for change in (raised, lowered)]
@@ -86,16 +87,3 @@ def _asset(number: int, holds: int | None = None) -> Asset:
 
 def _id(number: int) -> str:
     return f"00000000-0000-4000-8000-{number:012}"
-
-
-def _changed(asset: Asset, revision: int) -> AssetChanged:
-    return AssetChanged(
-        id=f"{asset.asset_id}:{revision}",
-        source="urn:daicho:990019:mayor:inventory",
-        subject=asset.asset_id,
-        time=utc_now(),
-        body=asset.body,
-        network=asset.network,
-        revision=revision,
-        data=AssetChange(before=None, after=asset, change=Change(feed="cmdb")),
-    )

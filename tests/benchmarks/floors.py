@@ -58,6 +58,21 @@ async def read_all(client: Mapping[str, Any], topic: str) -> list[Message]:
     return messages
 
 
+async def read_through(client: Mapping[str, Any], topics: Sequence[str]) -> float:
+    """Read partition 0 of each topic to its end, one after the other, and keep nothing."""
+    start = time.perf_counter()
+    reading = {"enable_auto_commit": False, "isolation_level": "read_committed", "max_partition_fetch_bytes": 4 * 2**20}
+    for topic in topics:
+        place = TopicPartition(topic, 0)
+        async with AIOKafkaConsumer(**client) as meter, AIOKafkaConsumer(**client, **reading) as consumer:
+            consumer.assign([place])
+            consumer.seek(place, 0)
+            end = (await meter.end_offsets([place]))[place]
+            while await consumer.position(place) < end:
+                await consumer.getmany(place, timeout_ms=50)
+    return time.perf_counter() - start
+
+
 async def pass_through(client: Mapping[str, Any], source: str, target: str, count: int, group: str) -> float:
     """Read partition 0 → transaction with `send_batch` and the offset → commit, the same bytes."""
 

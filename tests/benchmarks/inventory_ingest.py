@@ -19,7 +19,7 @@ from services.inventory.worker import GROUP, FeedWriter
 from tests.benchmarks import floors
 from tests.benchmarks.content import feed_messages, profile
 from tests.benchmarks.place import Place
-from tests.benchmarks.place import seconds_of as task_seconds
+from tests.benchmarks.place import seconds_of
 from tests.benchmarks.report import Result, Rounds
 
 NAME = "inventory-ingest"
@@ -85,7 +85,7 @@ async def _ours(place: Place, pool: Pool, count: int) -> float:
     city = profile()
     writer = FeedWriter(city, utc_now, Metrics())
     subscription = place.subscription(GROUP, GROUP, FEED, city.municipality)
-    return await task_seconds(OffsetTask(subscription, 0, pool, writer.apply), count)
+    return (await seconds_of(OffsetTask(subscription, 0, pool, writer.apply), count)).to_work
 
 
 async def _rows(superuser: asyncpg.Connection[Any], table: str) -> floors.Rows:

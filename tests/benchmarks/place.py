@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -19,7 +19,6 @@ from libs.contracts.topics import TOPICS, Topic
 from libs.devstack import Stack
 from libs.observability import Metrics
 
-_PATIENCE = 300.0
 _LOOK = 0.005
 
 
@@ -73,16 +72,24 @@ def like(topic: Topic, name: str) -> Topic:
     return replace(topic, name=name)
 
 
-async def seconds_of(task: Task, count: int) -> float:
-    """Run a task until it has committed what is below offset `count`, from when it has restored its state and connected."""
+class Seconds(NamedTuple):
+    """What a task took to restore its state and connect, and from then to commit what it was given."""
+
+    to_restore: float
+    to_work: float
+
+
+async def seconds_of(task: Task, count: int, patience: float = 300.0) -> Seconds:
+    """Run a task until it has committed what is below offset `count`."""
     running = asyncio.create_task(task.run())
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(_PATIENCE):
+        async with asyncio.timeout(patience):
+            begun = loop.time()
             await _until(running, lambda: task.status.state is TaskState.RUNNING)
-            start = loop.time()
+            restored = loop.time()
             await _until(running, lambda: (task.status.position or 0) >= count)
-            return loop.time() - start
+            return Seconds(restored - begun, loop.time() - restored)
     finally:
         running.cancel()
         await asyncio.wait({running})
