@@ -28,7 +28,7 @@ async def run(place: Place, count: int, rounds: int) -> Result:
     """Each round: ours into empty topics, then the floors."""
     await place.make_topics()
     work = await preload(place, count)
-    seconds: dict[str, list[float]] = {"ours": [], "floor": [], "writing": []}
+    seconds: dict[str, list[float]] = {"ours": [], "floor": [], "writing": [], "sending": []}
     client = place.admin.client()
     for number in range(rounds):
         await place.empty([*OUT, _SAME, *_LIKE_OURS.values()])
@@ -42,6 +42,11 @@ async def run(place: Place, count: int, rounds: int) -> Result:
         seconds["writing"].append(
             await floors.write_out(client, ASSETS.name, written, count, f"bench-writing-{number}")
         )
+        await place.empty(list(_LIKE_OURS.values()))
+        gc.collect()
+        seconds["sending"].append(
+            await floors.write_out(client, ASSETS.name, written, count, f"bench-sending-{number}", one_by_one=True)
+        )
         work |= _written(written)
     return Result(
         scenario=NAME,
@@ -50,7 +55,10 @@ async def run(place: Place, count: int, rounds: int) -> Result:
         floor=Rounds.of(count, seconds["floor"]),
         floor_is="bare aiokafka: read, a transaction with send_batch and the offset, write the same bytes",
         work=work,
-        also={"bare aiokafka writing the bytes that ours wrote": Rounds.of(count, seconds["writing"])},
+        also={
+            "bare aiokafka writing the bytes that ours wrote": Rounds.of(count, seconds["writing"]),
+            "the same, each message given to `send`": Rounds.of(count, seconds["sending"]),
+        },
     )
 
 

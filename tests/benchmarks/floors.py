@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -29,6 +29,9 @@ class Rows(NamedTuple):
 
 Written = Mapping[str, Sequence[Message]]
 """By topic."""
+
+Sent = list[asyncio.Future[Any]]
+Send = Callable[[AIOKafkaProducer, str, Sequence[Message]], Awaitable[Sent]]
 
 
 async def fill(client: Mapping[str, Any], topic: str, messages: Sequence[Message]) -> None:
@@ -79,11 +82,16 @@ async def pass_through(client: Mapping[str, Any], source: str, target: str, coun
     def same(records: Sequence[Any], _: int) -> Written:
         return {target: [Message(record.key, record.value, record.headers) for record in records]}
 
-    return await _transactions(client, source, same, count, group)
+    return await _transactions(client, source, same, count, group, _send)
 
 
-async def write_out(client: Mapping[str, Any], source: str, written: Written, count: int, group: str) -> float:
-    """As `pass_through`, but writing given messages, as large a part of them as what was read is of `count`."""
+async def write_out(
+    client: Mapping[str, Any], source: str, written: Written, count: int, group: str, *, one_by_one: bool = False
+) -> float:
+    """As `pass_through`, but writing given messages, as large a part of them as what was read is of `count`.
+
+    `one_by_one` hands each to `AIOKafkaProducer.send`, as most programs do, and not whole batches to `send_batch`.
+    """
 
     def part(records: Sequence[Any], done: int) -> Written:
         return {
@@ -91,7 +99,7 @@ async def write_out(client: Mapping[str, Any], source: str, written: Written, co
             for topic, messages in written.items()
         }
 
-    return await _transactions(client, source, part, count, group)
+    return await _transactions(client, source, part, count, group, _send_each if one_by_one else _send)
 
 
 async def _transactions(
@@ -100,6 +108,7 @@ async def _transactions(
     outputs: Callable[[Sequence[Any], int], Written],
     count: int,
     group: str,
+    send: Send,
     most: int = 2000,
 ) -> float:
     partition = TopicPartition(source, 0)
@@ -126,7 +135,7 @@ async def _transactions(
             # before the batches: see libs.bus.producing for what it costs behind them
             await producer.send_offsets_to_transaction({partition: records[-1].offset + 1}, group)
             for topic, messages in outputs(records, done).items():
-                await _send(producer, topic, messages)
+                await send(producer, topic, messages)
             await producer.commit_transaction()
             done += len(records)
         return time.perf_counter() - start
@@ -151,8 +160,14 @@ async def copy_batches(
     return time.perf_counter() - start
 
 
-async def _send(producer: AIOKafkaProducer, topic: str, messages: Sequence[Message]) -> list[asyncio.Future[Any]]:
-    sent: list[asyncio.Future[Any]] = []
+async def _send_each(producer: AIOKafkaProducer, topic: str, messages: Sequence[Message]) -> Sent:
+    return [
+        await producer.send(topic, value, key, partition=0, headers=list(headers)) for key, value, headers in messages
+    ]
+
+
+async def _send(producer: AIOKafkaProducer, topic: str, messages: Sequence[Message]) -> Sent:
+    sent: Sent = []
     if not messages:
         return sent
     now = int(time.time() * 1000)

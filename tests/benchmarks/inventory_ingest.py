@@ -18,8 +18,7 @@ from services.inventory.store import AssetRow, OutboxRow, RevisionRow
 from services.inventory.worker import GROUP, FeedWriter
 from tests.benchmarks import floors
 from tests.benchmarks.content import feed_messages, profile
-from tests.benchmarks.place import Place
-from tests.benchmarks.place import seconds_of
+from tests.benchmarks.place import Place, seconds_of
 from tests.benchmarks.report import Result, Rounds
 
 NAME = "inventory-ingest"
