@@ -116,7 +116,7 @@ class AssetHandler:
 
     def handle(self, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters) -> Sequence[Output]:
         """Evaluate a batch; what cannot be read goes to the dead letters."""
-        return _outputs(self._classifier, [event for _, event in dead_letters.sift(records, _read)])
+        return _outputs(self._classifier, [event for _, event in dead_letters.sift(records, read_asset)])
 
 
 class _LevelsShown(Contract):
@@ -167,7 +167,7 @@ class _AssetSeen(AssetChanged):
     data: _AfterOnly
 
 
-def _read(record: ConsumerRecord) -> AssetChanged:
+def read_asset(record: ConsumerRecord) -> AssetChanged:
     event = decode(_AssetSeen, record)
     asset = event.data.after
     check_key(record.key, asset.network, asset.body, asset.asset_id)
@@ -196,7 +196,7 @@ def _handled_before(records: Iterable[ConsumerRecord], letters: Collection[bytes
         if letter in letters or RELEASE_DISCARD in dict(record.headers):
             continue
         try:
-            yield _read(record)
+            yield read_asset(record)
         except Rejected:
             continue
 

@@ -12,13 +12,15 @@ from libs.contracts.topics import ASSETS, CLASSIFICATIONS, OBLIGATIONS
 from libs.standards import StandardsInForce
 from services.classification.settings import BASE, Settings
 from services.classification.worker import GROUP, AssetHandler
-from tests.benchmarks import floors
+from tests.benchmarks import faust_stream, floors
 from tests.benchmarks.content import asset_messages, one_network
 from tests.benchmarks.place import Place, like, seconds_of
 from tests.benchmarks.report import Result, Rounds
 
 NAME = "classification-stream"
 COUNT = 60_000
+_FAUST_SHARE = 20
+"""It takes so many times as long."""
 OUT = (CLASSIFICATIONS, OBLIGATIONS)
 _SAME = like(ASSETS, "bench.same.v1")
 _LIKE_OURS = {topic.name: like(topic, f"bench.{topic.name}") for topic in OUT}
@@ -28,7 +30,8 @@ async def run(place: Place, count: int, rounds: int) -> Result:
     """Each round: ours into empty topics, then the floors."""
     await place.make_topics()
     work = await preload(place, count)
-    seconds: dict[str, list[float]] = {"ours": [], "floor": [], "writing": [], "sending": []}
+    in_faust = max(1, count // _FAUST_SHARE)
+    seconds: dict[str, list[float]] = {"ours": [], "floor": [], "writing": [], "sending": [], "faust": []}
     client = place.admin.client()
     for number in range(rounds):
         await place.empty([*OUT, _SAME, *_LIKE_OURS.values()])
@@ -47,17 +50,24 @@ async def run(place: Place, count: int, rounds: int) -> Result:
         seconds["sending"].append(
             await floors.write_out(client, ASSETS.name, written, count, f"bench-sending-{number}", one_by_one=True)
         )
+        await place.empty(list(_LIKE_OURS.values()))
+        outputs = {name: topic.name for name, topic in _LIKE_OURS.items()}
+        seconds["faust"].append(
+            await faust_stream.seconds_of(place, in_faust, f"bench-faust-{number}", one_network().municipality, outputs)
+        )
         work |= _written(written)
+    ours, faust = Rounds.of(count, seconds["ours"]), Rounds.of(in_faust, seconds["faust"])
     return Result(
         scenario=NAME,
         unit="assets/s",
-        ours=Rounds.of(count, seconds["ours"]),
+        ours=ours,
         floor=Rounds.of(count, seconds["floor"]),
         floor_is="bare aiokafka: read, a transaction with send_batch and the offset, write the same bytes",
-        work=work,
+        work=work | {"times_faust": round(ours.median / faust.median, 1)},
         also={
             "bare aiokafka writing the bytes that ours wrote": Rounds.of(count, seconds["writing"]),
             "the same, each message given to `send`": Rounds.of(count, seconds["sending"]),
+            f"the job in Faust, {in_faust:,} assets": faust,
         },
     )
 
