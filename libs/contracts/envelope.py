@@ -11,6 +11,7 @@ from libs.contracts.words import Contract, Slug
 
 DataT_co = TypeVar("DataT_co", bound=Contract, covariant=True)
 
+SOURCE = r"^urn:daicho:[0-9]{6}:[a-z0-9_-]+:[a-z0-9_-]+$"
 TRACEPARENT = r"^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
 
 
@@ -24,7 +25,7 @@ class CloudEvent(Contract, Generic[DataT_co]):
 
     specversion: Literal["1.0"] = "1.0"
     id: Annotated[str, StringConstraints(min_length=1, max_length=200)]
-    source: Annotated[str, StringConstraints(pattern=r"^urn:daicho:[0-9]{6}:[a-z0-9_-]+:[a-z0-9_-]+$")]
+    source: Annotated[str, StringConstraints(pattern=SOURCE)]
     type: str
     subject: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     time: AwareDatetime

@@ -107,10 +107,12 @@ class Part(StrEnum):
     REVIEW = "review"
 
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+SLUG = r"^[a-z][a-z0-9_-]{0,39}$"
+Slug = Annotated[str, StringConstraints(pattern=SLUG)]
 """Ids of bodies, networks and feeds: they are parts of keys, so they hold no slash."""
 
-LevelCode = Annotated[str, StringConstraints(pattern=r"^[0-9A-Z]{1,4}$")]
+LEVEL_CODE = r"^[0-9A-Z]{1,4}$"
+LevelCode = Annotated[str, StringConstraints(pattern=LEVEL_CODE)]
 """A level of one scale, such as `3B`; its order is the standard's, never the string's."""
 
 FactName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]

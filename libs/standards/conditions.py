@@ -18,52 +18,35 @@ ASSET_NAMES: Final = frozenset({"kind", "zone"})
 EMPTY: Final[Mapping[str, Any]] = {"boolean": False, "text": "", "list": (), "integer": None, "number": None}
 """The value of a fact that is missing or of another type than declared, by type."""
 
-_REMEMBERED: Final = 10_000
-"""Results kept of one condition; above it the memory is emptied, not the answer changed."""
-
 
 class ConditionError(Exception):
     """A condition that cannot be used, in one sentence."""
 
 
 class Condition:
-    """A compiled condition; `names` are those it reads.
+    """A compiled condition; `names` are those it reads."""
 
-    What it gave is remembered: assets differ in many facts, but a condition reads few of them.
-    """
-
-    __slots__ = ("_found", "_program", "_read", "names")
+    __slots__ = ("_program", "names", "source")
 
     def __init__(self, program: cel.Program, names: frozenset[str]) -> None:
         self._program = program
         self.names = names
-        self._read = tuple(sorted(names))
-        self._found: dict[tuple[Any, ...], bool] = {}
+        self.source: str = program.source
 
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Whether it holds for the values of at least its `names`, lists as tuples.
 
         Raises ConditionError where it gives no boolean, and KeyError where a value lacks.
         """
-        key = tuple([values[name] for name in self._read])
-        if (found := self._found.get(key)) is None:
-            if len(self._found) >= _REMEMBERED:
-                self._found.clear()
-            found = self._found[key] = self._evaluate(key)
-        return found
-
-    def _evaluate(self, key: tuple[Any, ...]) -> bool:
         # CEL knows lists, not tuples
-        values = [list(value) if isinstance(value, tuple) else value for value in key]
+        read = {name: list(value) if isinstance(value := values[name], tuple) else value for name in self.names}
         try:
-            result = self._program.execute(dict(zip(self._read, values, strict=True)))
+            result = self._program.execute(read)
         except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
             advice = "compare like with like, and a number only after `!= null`"
-            raise ConditionError(
-                f"{self._program.source!r} cannot be evaluated: {type(error).__name__}: {advice}"
-            ) from error
+            raise ConditionError(f"{self.source!r} cannot be evaluated: {type(error).__name__}: {advice}") from error
         if not isinstance(result, bool):
-            raise ConditionError(f"{self._program.source!r} gives no true or false")
+            raise ConditionError(f"{self.source!r} gives no true or false")
         return result
 
 

@@ -15,29 +15,32 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from heapq import heappop, heappush
 from itertools import chain, islice
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from libs.contracts import Asset, AssetStatus, Dimension, Explanation, Inherited, Levels, OverrideRef, RelationType
-from libs.standards.document import Rule
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+
+from libs.contracts import Dimension, Explanation, OverrideRef
+from libs.standards.case import Declared, Edge, GraphAsset
+from libs.standards.remembering import remember
 from libs.standards.standard import DIMENSIONS, Derived, Ranks, Standard
-from libs.standards.verdict import Verdict
+from libs.standards.verdict import EffectiveLevels, Reason, Reasons, Verdict, reason_of
 
 Label: TypeAlias = tuple[int, int, str]
 """(minus the rank, steps from the origin, the origin's id): the smaller is the better."""
-Edge: TypeAlias = tuple[RelationType, str]
-Offer: TypeAlias = tuple[Label, str, tuple[str, RelationType] | None]
-"""A label for an asset, and the neighbour and relation that it would come by."""
-
-_Reasons: TypeAlias = tuple[object, ...]
-"""What a change of which makes a verdict a changed one."""
+Offer: TypeAlias = tuple[Label, str, tuple[str, str] | None]
+"""A label for an asset, and the neighbour and relation that it would come by; None: its own, to be handed on."""
 
 LONGEST_PATH: Final = 32
 """Assets named of a way; of a longer one the nearest, and the origin."""
 
-_REMEMBERED: Final = 10_000
-"""Explanations kept; above it the memory is emptied."""
+_State: TypeAlias = tuple[str, Reasons | None, tuple[str, ...]]
+"""Body, reasons and obligations of a verdict: where another stands there, it has changed."""
 
 _INDEXES: Final = range(len(DIMENSIONS))
+_BEFORE_ALL: Final = ("", "")
+"""An own level, beside equal ones that come by a neighbour."""
+_EXPLANATIONS: Final = TypeAdapter(dict[Dimension, Explanation])
 
 
 class GraphOverride(NamedTuple):
@@ -56,58 +59,106 @@ class OverrideEdit(NamedTuple):
     override: GraphOverride | None
 
 
-class _Own(NamedTuple):
-    """What an asset has by itself in one dimension, apart from its neighbours."""
+class _Own:
+    """What an asset has by itself in one dimension, apart from its neighbours; `told` is its explanation as JSON."""
 
-    declared: int
-    derived: int
-    rule: Rule
-    rank: int
-    override: GraphOverride | None = None
+    __slots__ = ("declared", "derived", "override", "rank", "reason", "rule", "told")
 
-    @property
-    def is_declared(self) -> bool:
-        return self.declared > self.derived
+    def __init__(
+        self, standard: Standard, index: int, code: str | None, derived: Derived, override: GraphOverride | None
+    ) -> None:
+        self.override = override
+        self.rule = derived.rules[index]
+        declared, rank = standard.declared_rank(index, code), derived.ranks[index]
+        self.rank = max(declared, rank) if override is None else override.rank
+        self.declared = standard.code(index, declared) if declared >= 0 else None
+        self.derived = standard.code(index, rank)
+        is_declared = override is None and declared > rank
+        named = None if override is not None or is_declared else self.rule
+        explanation = Explanation(
+            level=standard.code(index, self.rank),
+            origin="override" if override else "declared" if is_declared else "derived",
+            rule=named and named.id,
+            text=named and named.text,
+            declared=self.declared,
+            derived=self.derived,
+            override=override and override.ref,
+        )
+        self.reason = reason_of(explanation)
+        self.told = to_json(explanation, exclude_none=True)
+
+
+class _Owned:
+    """What an asset has by itself. Shared by all of one case that declare the same; compared by identity."""
+
+    __slots__ = ("dimensions", "ranks", "reasons", "told")
+
+    def __init__(self, own: tuple[_Own, ...]) -> None:
+        self.dimensions = own
+        self.ranks = (own[0].rank, own[1].rank, own[2].rank)
+        self.reasons = (own[0].reason, own[1].reason, own[2].reason)
+        self.told = _joined(one.told for one in own)
+
+
+class _Came:
+    """A label that came by a relation: from which neighbour, and which other body is on the way first."""
+
+    __slots__ = ("foreign", "label", "via")
+
+    def __init__(self, label: Label, via: tuple[str, str]) -> None:
+        self.label = label
+        self.via = via
+        self.foreign: str | None = None
+
+
+_NONE_CAME: Final[tuple[_Came | None, ...]] = (None,) * len(DIMENSIONS)
 
 
 class _Node:
-    """An asset that is in the register now."""
+    """An asset that is in the register now, and its verdict as last found. What `came` in a dimension stands before what it has itself."""
 
-    __slots__ = ("asset", "foreign", "labels", "own", "reasons", "relations", "via")
+    __slots__ = ("asset", "came", "obligations", "owned", "reasons")
 
-    def __init__(self, asset: Asset, own: tuple[_Own, ...], relations: frozenset[Edge]) -> None:
+    def __init__(self, asset: GraphAsset, owned: _Owned) -> None:
         self.asset = asset
-        self.own = own
-        self.relations = relations
-        self.labels: list[Label | None] = [None] * len(DIMENSIONS)
-        self.via: list[tuple[str, RelationType] | None] = [None] * len(DIMENSIONS)
-        self.foreign: list[str | None] = [None] * len(DIMENSIONS)
-        """The first other body on the way to the origin."""
-        self.reasons: _Reasons | None = None
+        self.owned = owned
+        self.came = _NONE_CAME
+        self.reasons: Reasons | None = None
+        self.obligations: tuple[str, ...] = ()
+
+    def label(self, index: int) -> Label:
+        came = self.came[index]
+        return (-self.owned.ranks[index], 0, self.asset.asset_id) if came is None else came.label
+
+    def via(self, index: int) -> tuple[str, str] | None:
+        came = self.came[index]
+        return None if came is None else came.via
+
+    def take(self, index: int, came: _Came | None) -> None:
+        one, two, three = self.came
+        taken = (came, two, three) if index == 0 else (one, came, three) if index == 1 else (one, two, came)
+        self.came = _NONE_CAME if taken == _NONE_CAME else taken
 
 
 class NetworkGraph:
-    """The evaluated assets of one network. Not safe for use by two threads.
+    """The evaluated assets of one network. Not safe for use by two threads."""
 
-    With `explains` False its verdicts have no explanations, for those who only count.
-    """
-
-    def __init__(self, standard: Standard, *, explains: bool = True) -> None:
+    def __init__(self, standard: Standard) -> None:
         self.standard = standard
-        self._explains = explains
         self._nodes: dict[str, _Node] = {}
         self._overrides: dict[tuple[str, str, int], GraphOverride] = {}
+        self._overridden: set[str] = set()
         self._referrers: dict[str, dict[Edge, None]] = {}
         """In the order in which they came, which is roughly that in memory: of many, half the time is waiting for it."""
-        self._levels: dict[Ranks, Levels] = {}
-        self._own_explanations: dict[tuple[int, int, int, str], Explanation] = {}
-        self._inherited_explanations: dict[tuple[object, ...], Explanation] = {}
+        self._levels: dict[Ranks, EffectiveLevels] = {}
+        self._owned_by: dict[tuple[Derived, Declared], _Owned] = {}
+        self._came_told: dict[tuple[object, ...], bytes] = {}
 
     def ids(self) -> list[str]:
         """Of the assets that are not retired."""
         return list(self._nodes)
 
-    def asset(self, asset_id: str) -> Asset | None:
+    def asset(self, asset_id: str) -> GraphAsset | None:
         """An asset that is not retired."""
         node = self._nodes.get(asset_id)
         return None if node is None else node.asset
@@ -115,13 +166,13 @@ class NetworkGraph:
     def verdict(self, asset_id: str) -> Verdict | None:
         """What was found of an asset that is not retired."""
         node = self._nodes.get(asset_id)
-        return None if node is None else self._verdict(asset_id, None, node.reasons)
+        return None if node is None else self._verdict(node, _state_of(node))
 
     def __len__(self) -> int:
         """The number of assets that are not retired."""
         return len(self._nodes)
 
-    def apply(self, assets: Sequence[Asset], overrides: Sequence[OverrideEdit] = ()) -> list[Verdict]:
+    def apply(self, assets: Iterable[GraphAsset], overrides: Sequence[OverrideEdit] = ()) -> list[Verdict]:
         """Take new states of assets, of several states of one the last; evaluate what they touch, once.
 
         Overrides stay until cleared, also for assets that are retired or not there yet.
@@ -130,21 +181,47 @@ class NetworkGraph:
         retired, or not there yet, hand on nothing until they are.
         """
         latest = {asset.asset_id: asset for asset in assets}
+        return list(self._verdicts(latest, self._take(latest.values(), overrides)))
+
+    def load(self, assets: Iterable[GraphAsset], overrides: Sequence[OverrideEdit] = ()) -> None:
+        """The same where nobody asks what changed."""
+        self._take({asset.asset_id: asset for asset in assets}.values(), overrides)
+
+    def explanations(self, asset_id: str) -> dict[Dimension, Explanation]:
+        """Why an asset that is not retired has its levels, as it is now."""
+        return _EXPLANATIONS.validate_json(self.explained(asset_id))
+
+    def explained(self, asset_id: str) -> bytes:
+        """The same as JSON, without nulls; the models take several times as long."""
+        node = self._nodes[asset_id]
+        if node.came is _NONE_CAME:
+            return node.owned.told
+        return _joined(
+            node.owned.dimensions[index].told if came is None else self._came_explained(index, node, came)
+            for index, came in enumerate(node.came)
+        )
+
+    def _take(self, assets: Iterable[GraphAsset], overrides: Sequence[OverrideEdit]) -> _Edit:
         edit = _Edit()
         self._keep(overrides)
-        for asset in latest.values():
-            edit.touch(asset.asset_id, self._nodes.get(asset.asset_id))
+        for asset in assets:
             self._put(asset, edit)
-        for asset_id in {one.asset_id for one in overrides} - latest.keys():
+        for asset_id in {one.asset_id for one in overrides} - edit.before.keys():
             if (node := self._nodes.get(asset_id)) is not None:
-                own = self._own(node.asset)
-                edit.own_changed(node, own)
-                node.own = own
+                self._own_anew(node, edit)
         for index in _INDEXES:
             self._settle(index, edit)
             self._look_abroad(index, edit)
-        verdicts = (self._verdict(asset_id, latest.get(asset_id), before) for asset_id, before in edit.before.items())
-        return [verdict for verdict in verdicts if verdict.changed or verdict.asset.asset_id in latest]
+        return edit
+
+    def _verdicts(self, latest: dict[str, GraphAsset], edit: _Edit) -> Iterator[Verdict]:
+        for asset_id, before in edit.before.items():
+            if (node := self._nodes.get(asset_id)) is None:
+                yield Verdict(latest[asset_id], None, None, (), (), changed=before is not None)
+                continue
+            verdict = self._verdict(node, before)
+            if verdict.changed or asset_id in latest:
+                yield verdict
 
     def _keep(self, overrides: Sequence[OverrideEdit]) -> None:
         for asset_id, body, dimension, override in overrides:
@@ -153,11 +230,15 @@ class NetworkGraph:
                 self._overrides.pop(key, None)
             else:
                 self._overrides[key] = override
+        if overrides:
+            self._overridden = {asset_id for asset_id, _, _ in self._overrides}
 
-    def _put(self, asset: Asset, edit: _Edit) -> None:
+    def _put(self, asset: GraphAsset, edit: _Edit) -> None:
         """Bring in an asset's own levels and relations; note where labels may no longer hold."""
-        node = self._nodes.get(asset.asset_id)
-        if asset.status is AssetStatus.RETIRED:
+        asset_id = asset.asset_id
+        node = self._nodes.get(asset_id)
+        edit.touch(asset_id, node)
+        if asset.retired:
             if node is not None:
                 self._take_out(node, edit)
             return
@@ -165,100 +246,124 @@ class NetworkGraph:
             # every way that leads through it is now seen otherwise
             self._take_out(node, edit)
             node = None
-        own = self._own(asset)
-        relations = frozenset((relation.type, relation.asset_id) for relation in asset.relations)
         if node is None:
-            node = self._nodes[asset.asset_id] = _Node(asset, own, relations)
-            added, removed = relations, frozenset[Edge]()
-            edit.new[asset.asset_id] = None
-        else:
-            edit.own_changed(node, own)
-            added, removed = relations - node.relations, node.relations - relations
-            node.asset, node.own, node.relations = asset, own, relations
-        for kind, target in added:
-            self._referrers.setdefault(target, {})[kind, asset.asset_id] = None
-            edit.joined.append((kind, asset.asset_id, target))
-        for kind, target in removed:
-            self._forget_referrer(kind, asset.asset_id, target)
-            edit.parted.append((kind, asset.asset_id, target))
+            self._nodes[asset_id] = _Node(asset, self._owned(asset))
+            edit.new[asset_id] = None
+            self._join(asset_id, asset.relations, edit)
+            return
+        was, node.asset = node.asset.relations, asset
+        self._own_anew(node, edit)
+        if was != asset.relations:
+            self._join(asset_id, [one for one in asset.relations if one not in was], edit)
+            self._part(asset_id, [one for one in was if one not in asset.relations], edit)
+
+    def _own_anew(self, node: _Node, edit: _Edit) -> None:
+        owned = self._owned(node.asset)
+        if owned is not node.owned:
+            edit.own_changed(node, owned)
+            node.owned = owned
+
+    def _join(self, asset_id: str, relations: Iterable[Edge], edit: _Edit) -> None:
+        for kind, target in relations:
+            self._referrers.setdefault(target, {})[kind, asset_id] = None
+            edit.joined.append((kind, asset_id, target))
+
+    def _part(self, asset_id: str, relations: Iterable[Edge], edit: _Edit) -> None:
+        for kind, target in relations:
+            referrers = self._referrers[target]
+            referrers.pop((kind, asset_id), None)
+            if not referrers:
+                del self._referrers[target]
+            edit.parted.append((kind, asset_id, target))
 
     def _take_out(self, node: _Node, edit: _Edit) -> None:
         asset_id = node.asset.asset_id
-        for kind, target in node.relations:
-            self._forget_referrer(kind, asset_id, target)
-            edit.parted.append((kind, asset_id, target))
+        self._part(asset_id, node.asset.relations, edit)
         edit.parted += [(kind, owner, asset_id) for kind, owner in self._referrers.get(asset_id, ())]
         del self._nodes[asset_id]
         edit.new.pop(asset_id, None)
 
-    def _forget_referrer(self, kind: RelationType, owner: str, target: str) -> None:
-        referrers = self._referrers[target]
-        referrers.pop((kind, owner), None)
-        if not referrers:
-            del self._referrers[target]
+    def _owned(self, asset: GraphAsset) -> _Owned:
+        derived = self.standard.derive(asset.case)
+        if asset.asset_id in self._overridden:
+            return self._own(asset, derived)
+        key = (derived, asset.declared)
+        if (owned := self._owned_by.get(key)) is None:
+            owned = remember(self._owned_by, key, self._own(asset, derived))
+        return owned
 
-    def _own(self, asset: Asset) -> tuple[_Own, ...]:
-        derived = self.standard.derive(asset.kind, asset.zone, asset.facts)
-        declared = (asset.declared.confidentiality, asset.declared.integrity, asset.declared.availability)
-        return tuple(self._own_in(index, asset, declared[index], derived) for index in _INDEXES)
-
-    def _own_in(self, index: int, asset: Asset, code: str | None, derived: Derived) -> _Own:
-        declared, rank = self.standard.declared_rank(index, code), derived.ranks[index]
-        override = self._overrides.get((asset.asset_id, asset.body, index)) if self._overrides else None
-        binding = max(declared, rank) if override is None else override.rank
-        return _Own(declared, rank, derived.rules[index], binding, override)
+    def _own(self, asset: GraphAsset, derived: Derived) -> _Owned:
+        held = [self._overrides.get((asset.asset_id, asset.body, index)) for index in _INDEXES]
+        own = (_Own(self.standard, index, asset.declared[index], derived, held[index]) for index in _INDEXES)
+        return _Owned(tuple(own))
 
     def _settle(self, index: int, edit: _Edit) -> None:
         """Withdraw the labels that lost what held them up, then give every asset its best one."""
-        withdrawn = self._withdraw(index, self._unheld(index, edit), edit)
-        anew = dict.fromkeys(chain(withdrawn, edit.new))
+        withdrawn = self._all_hanging(index, self._unheld(index, edit))
         offers = _Offers()
-        for asset_id in dict.fromkeys(chain(anew, edit.raised[index])):
-            offers.add((self._own_label(index, asset_id), asset_id, None))
-        for asset_id in anew:
+        for asset_id in withdrawn:
+            node = self._nodes[asset_id]
+            edit.touch(asset_id, node)
+            node.take(index, None)
+        for asset_id in chain(withdrawn, edit.new, edit.raised[index]):
+            self._hold_own(index, asset_id, offers)
+        for asset_id in withdrawn:
             for neighbour, kind in self._sources(index, asset_id):
                 self._offer(index, neighbour, asset_id, kind, offers)
+        to_owner, to_target = self.standard.flows[index]
+        for asset_id in edit.new:
+            # its own relations have joined
+            for kind, owner in self._referrers.get(asset_id, ()):
+                if kind in to_target:
+                    self._offer(index, owner, asset_id, kind, offers)
         for kind, owner, target in edit.joined:
-            for source, sink in self._directions(index, kind, owner, target):
-                self._offer(index, source, sink, kind, offers)
+            if kind in to_owner:
+                self._offer(index, target, owner, kind, offers)
+            if kind in to_target:
+                self._offer(index, owner, target, kind, offers)
         self._take_best(index, offers, edit)
+
+    def _hold_own(self, index: int, asset_id: str, offers: _Offers) -> None:
+        """Give an asset its own level where that is its best by now; what it has to hand on is offered in its turn."""
+        node = self._nodes.get(asset_id)
+        if node is None:
+            return
+        rank = node.owned.ranks[index]
+        own = (-rank, 0, asset_id)
+        if own <= node.label(index):
+            node.take(index, None)
+            if rank > 0:
+                # the lowest level raises nobody
+                offers.add((own, asset_id, None))
 
     def _unheld(self, index: int, edit: _Edit) -> Iterator[str]:
         """Assets whose label no longer holds: their own level fell, or the neighbour or relation it came by is gone."""
         yield from (asset_id for asset_id in edit.overridden[index] if asset_id in self._nodes)
         for asset_id in edit.lowered[index]:
-            if asset_id in self._nodes and self._nodes[asset_id].via[index] is None:
+            if (node := self._nodes.get(asset_id)) is not None and node.came[index] is None:
                 yield asset_id
         for kind, owner, target in edit.parted:
             for source, sink in ((owner, target), (target, owner)):
                 node = self._nodes.get(sink)
-                if node is not None and node.via[index] == (source, kind):
+                if node is not None and node.via(index) == (source, kind):
                     yield sink
-
-    def _withdraw(self, index: int, unheld: Iterable[str], edit: _Edit) -> Iterable[str]:
-        """Take away the labels of `unheld` and of all that hangs on them."""
-        withdrawn = self._all_hanging(index, unheld)
-        for asset_id in withdrawn:
-            node = self._nodes[asset_id]
-            edit.touch(asset_id, node)
-            node.labels[index] = node.via[index] = None
-        return withdrawn
 
     def _take_best(self, index: int, offers: _Offers, edit: _Edit) -> None:
         """Best offers first: each asset settles once, and an offer that is no better than what it has ends there."""
         rerouted: list[str] = []
         for label, asset_id, via in offers:
             node = self._nodes[asset_id]
-            has = node.labels[index]
-            if has is not None and (has, _order(node.via[index])) <= (label, _order(via)):
+            has = node.label(index)
+            if via is None:
+                if node.came[index] is not None:
+                    continue
+            elif (has, node.via(index) or _BEFORE_ALL) <= (label, via):
                 continue
+            else:
+                node.take(index, _Came(label, via))
+                if label == has:
+                    rerouted.append(asset_id)
             edit.touch(asset_id, node)
-            if label == has:
-                rerouted.append(asset_id)
-            node.labels[index], node.via[index] = label, via
-            if label[0] == 0:
-                # the lowest level raises nobody
-                continue
             for sink, kind in self._sinks(index, asset_id):
                 self._offer(index, asset_id, sink, kind, offers)
         for asset_id in self._all_hanging(index, rerouted):
@@ -269,15 +374,18 @@ class NetworkGraph:
         """Note for each asset touched which other body its way leads past first: each knows it from the one before."""
         inherited = []
         for asset_id in edit.before:
-            if (node := self._nodes.get(asset_id)) is not None:
-                node.foreign[index] = None
-                if (via := node.via[index]) is not None:
-                    inherited.append((self._label(index, node)[1], node, self._nodes[via[0]]))
-        for _, node, giver in sorted(inherited, key=lambda one: one[0]):
-            body = giver.asset.body
-            node.foreign[index] = giver.foreign[index] if body == node.asset.body else body
+            if (node := self._nodes.get(asset_id)) is not None and (came := node.came[index]) is not None:
+                inherited.append((came.label[1], node.asset.body, came))
+        inherited.sort(key=_steps)
+        for _, body, came in inherited:
+            giver = self._nodes[came.via[0]]
+            if giver.asset.body != body:
+                came.foreign = giver.asset.body
+            else:
+                before = giver.came[index]
+                came.foreign = None if before is None else before.foreign
 
-    def _all_hanging(self, index: int, roots: Iterable[str]) -> Iterable[str]:
+    def _all_hanging(self, index: int, roots: Iterable[str]) -> dict[str, None]:
         """`roots` and every asset whose label they hold up, however far down, each once."""
         found: dict[str, None] = {}
         waiting = list(roots)
@@ -290,181 +398,113 @@ class NetworkGraph:
 
     def _hanging(self, index: int, asset_id: str) -> list[str]:
         """The assets whose label in one dimension is held up by this one."""
-        return [sink for sink, kind in self._sinks(index, asset_id) if self._nodes[sink].via[index] == (asset_id, kind)]
+        return [sink for sink, kind in self._sinks(index, asset_id) if self._nodes[sink].via(index) == (asset_id, kind)]
 
-    def _offer(
-        self,
-        index: int,
-        source: str,
-        sink: str,
-        kind: RelationType,
-        offers: _Offers,
-    ) -> None:
+    def _offer(self, index: int, source: str, sink: str, kind: str, offers: _Offers) -> None:
         """What `source` would hand to `sink`, if it is better than what that one has by itself or by others."""
         giver, taker = self._nodes.get(source), self._nodes.get(sink)
-        if giver is None or taker is None or (given := giver.labels[index]) is None:
+        if giver is None or taker is None:
             return
-        if taker.own[index].rank >= -given[0] or taker.own[index].override is not None:
+        given = giver.came[index]
+        rank = giver.owned.ranks[index] if given is None else -given.label[0]
+        if taker.owned.ranks[index] >= rank or taker.owned.dimensions[index].override is not None:
             return
-        label = (given[0], given[1] + 1, given[2])
-        has = taker.labels[index]
-        if has is None or (label, (source, kind)) < (has, _order(taker.via[index])):
+        label = (-rank, 1, source) if given is None else (-rank, given.label[1] + 1, given.label[2])
+        has = taker.came[index]
+        if has is None or (label, (source, kind)) < (has.label, has.via):
             offers.add((label, sink, (source, kind)))
 
-    def _own_label(self, index: int, asset_id: str) -> Label:
-        return (-self._nodes[asset_id].own[index].rank, 0, asset_id)
-
-    def _directions(self, index: int, kind: RelationType, owner: str, target: str) -> Iterator[tuple[str, str]]:
-        """The ways in which a relation hands on levels, each as (from, to)."""
-        flows = self.standard.flows[index]
-        if kind in flows.to_owner:
-            yield target, owner
-        if kind in flows.to_target:
-            yield owner, target
-
-    def _sources(self, index: int, asset_id: str) -> Iterator[tuple[str, RelationType]]:
+    def _sources(self, index: int, asset_id: str) -> Iterator[Edge]:
         """Whose levels an asset takes, and by which relation."""
-        flows = self.standard.flows[index]
-        for kind, target in self._nodes[asset_id].relations:
-            if kind in flows.to_owner:
+        to_owner, to_target = self.standard.flows[index]
+        for kind, target in self._nodes[asset_id].asset.relations:
+            if kind in to_owner:
                 yield target, kind
         for kind, owner in self._referrers.get(asset_id, ()):
-            if kind in flows.to_target:
+            if kind in to_target:
                 yield owner, kind
 
-    def _sinks(self, index: int, asset_id: str) -> Iterator[tuple[str, RelationType]]:
+    def _sinks(self, index: int, asset_id: str) -> Iterator[Edge]:
         """Which assets of the register take an asset's levels, and by which relation."""
-        flows = self.standard.flows[index]
-        for kind, target in self._nodes[asset_id].relations:
-            if kind in flows.to_target and target in self._nodes:
+        to_owner, to_target = self.standard.flows[index]
+        for kind, target in self._nodes[asset_id].asset.relations:
+            if kind in to_target and target in self._nodes:
                 yield target, kind
         for kind, owner in self._referrers.get(asset_id, ()):
-            if kind in flows.to_owner and owner in self._nodes:
+            if kind in to_owner and owner in self._nodes:
                 yield owner, kind
 
-    def _verdict(self, asset_id: str, given: Asset | None, before: _Reasons | None) -> Verdict:
-        node = self._nodes.get(asset_id)
-        if node is None:
-            assert given is not None, "only an asset that was given can have left the register"  # noqa: S101
-            return Verdict(given, None, {}, (), changed=before is not None)
-        asset = node.asset
-        labels = [self._label(index, node) for index in _INDEXES]
-        ranks: Ranks = (-labels[0][0], -labels[1][0], -labels[2][0])
-        obligations = self.standard.obligations(ranks, asset.kind, asset.zone, asset.facts)
-        node.reasons = (asset.body, *(self._reason(index, node) for index in _INDEXES), obligations)
-        return Verdict(
-            asset=asset,
-            levels=self._levels_of(ranks),
-            explanations={name: self._explain(index, node) for index, name in enumerate(DIMENSIONS)}
-            if self._explains
-            else {},
-            obligations=obligations,
-            changed=before != node.reasons,
-        )
+    def _verdict(self, node: _Node, before: _State | None) -> Verdict:
+        asset, ranks, reasons = node.asset, node.owned.ranks, node.owned.reasons
+        if node.came is not _NONE_CAME:
+            labels = [node.label(index) for index in _INDEXES]
+            ranks = (-labels[0][0], -labels[1][0], -labels[2][0])
+            reasons = (self._reason(0, node), self._reason(1, node), self._reason(2, node))
+        binding = self.standard.binding(asset.case, ranks)
+        changed = before != (asset.body, reasons, binding.obligations)
+        if changed or node.reasons is None:
+            node.reasons, node.obligations = reasons, binding.obligations
+        return Verdict(asset, self._levels_of(ranks), node.reasons, binding.obligations, binding.findings, changed)
 
-    def _levels_of(self, ranks: Ranks) -> Levels:
-        """Models are costly to make, and there are few combinations of levels."""
+    def _levels_of(self, ranks: Ranks) -> EffectiveLevels:
         if (known := self._levels.get(ranks)) is None:
-            codes = {name: self.standard.code(index, ranks[index]) for index, name in enumerate(DIMENSIONS)}
-            known = self._levels[ranks] = Levels(**codes)
+            known = self._levels[ranks] = EffectiveLevels(*map(self.standard.code, _INDEXES, ranks))
         return known
 
-    def _reason(self, index: int, node: _Node) -> tuple[int, str, str | OverrideRef, str | None]:
+    def _reason(self, index: int, node: _Node) -> Reason:
         """A level, and of where it comes from what the asset's body may see: the asset and the rule there, or the other body."""
-        rank, _, origin = self._label(index, node)
-        if (foreign := node.foreign[index]) is not None:
-            return -rank, "", "", foreign
-        source = self._nodes[origin].own[index]
-        if source.override is not None:
-            return -rank, origin, source.override.ref, None
-        return -rank, origin, "" if source.is_declared else source.rule.id, None
-
-    def _label(self, index: int, node: _Node) -> Label:
-        label = node.labels[index]
-        assert label is not None, "every asset in the register has a label once settled"  # noqa: S101
-        return label
-
-    def _explain(self, index: int, node: _Node) -> Explanation:
-        if node.via[index] is not None:
-            return self._explain_inherited(index, node)
-        own = node.own[index]
-        if own.override is not None:
-            return self._explain_override(index, own, own.override)
-        key = (index, own.declared, own.derived, own.rule.id)
-        if (known := self._own_explanations.get(key)) is None:
-            known = self._own_explanations[key] = self._explain_own(index, own)
-        return known
-
-    def _explain_override(self, index: int, own: _Own, override: GraphOverride) -> Explanation:
-        return Explanation(
-            level=self.standard.code(index, own.rank),
-            origin="override",
-            declared=self._declared_code(index, own),
-            derived=self.standard.code(index, own.derived),
-            override=override.ref,
-        )
-
-    def _explain_own(self, index: int, own: _Own) -> Explanation:
-        return Explanation(
-            level=self.standard.code(index, own.rank),
-            origin="declared" if own.is_declared else "derived",
-            rule=None if own.is_declared else own.rule.id,
-            text=None if own.is_declared else own.rule.text,
-            declared=self._declared_code(index, own),
-            derived=self.standard.code(index, own.derived),
-        )
-
-    def _explain_inherited(self, index: int, node: _Node) -> Explanation:
-        """What is said where a neighbour alone is on the way: many assets that take their level from it share it."""
-        label, own = self._label(index, node), node.own[index]
-        source = self._nodes[label[2]].own[index]
-        if label[1] > 1 and node.foreign[index] is None:
-            return self._inherit_explanation(index, node, label, source)
-        given = (source.rule.id, source.is_declared, source.override and source.override.ref.override_id)
-        key = (index, label, node.via[index], node.asset.body, node.foreign[index], own.declared, own.derived, given)
-        if (known := self._inherited_explanations.get(key)) is None:
-            if len(self._inherited_explanations) >= _REMEMBERED:
-                self._inherited_explanations.clear()
-            known = self._inherited_explanations[key] = self._inherit_explanation(index, node, label, source)
-        return known
-
-    def _inherit_explanation(self, index: int, node: _Node, label: Label, source: _Own) -> Explanation:
-        rank, own = label[0], node.own[index]
-        inherited = self._inherited(index, node)
-        # the rule would say of what kind another body's asset is
-        hidden = inherited.asset_id is None
-        named = None if source.is_declared or hidden or source.override is not None else source.rule
+        own, came = node.owned.dimensions[index], node.came[index]
+        if came is None:
+            return own.reason
+        rank, _, origin = came.label
         level = self.standard.code(index, -rank)
-        return Explanation(
-            level=level,
-            origin="inherited",
-            rule=named.id if named else None,
-            text=named.text if named else None,
-            inherited_from=inherited,
-            declared=self._declared_code(index, own),
-            derived=self.standard.code(index, own.derived),
-            inherited=level,
-            override=None if hidden or source.override is None else source.override.ref,
-        )
+        if came.foreign is not None:
+            return Reason(level, "inherited", None, None, own.declared, own.derived, came.foreign, None)
+        source = self._nodes[origin].owned.dimensions[index].reason
+        body = node.asset.body
+        return Reason(level, "inherited", source.rule, source.override, own.declared, own.derived, body, origin)
 
-    def _declared_code(self, index: int, own: _Own) -> str | None:
-        return self.standard.code(index, own.declared) if own.declared >= 0 else None
+    def _came_explained(self, index: int, node: _Node, came: _Came) -> bytes:
+        """What is said where a neighbour alone is on the way: many assets that take their level from it share it."""
+        own, source = node.owned.dimensions[index], self._nodes[came.label[2]].owned.dimensions[index]
+        if came.label[1] > 1 and came.foreign is None:
+            return to_json(self._came_explanation(index, node, came, source))
+        key = (index, came.label, came.via, node.asset.body, came.foreign, own, source)
+        if (known := self._came_told.get(key)) is None:
+            known = remember(self._came_told, key, to_json(self._came_explanation(index, node, came, source)))
+        return known
 
-    def _inherited(self, index: int, node: _Node) -> Inherited:
+    def _came_explanation(self, index: int, node: _Node, came: _Came, source: _Own) -> dict[str, Any]:
+        """`libs.contracts.Explanation`, without nulls."""
+        own, reason = node.owned.dimensions[index], self._reason(index, node)
+        told = {
+            "level": reason.level,
+            "origin": reason.origin,
+            "rule": reason.rule,
+            # the rule would say of what kind another body's asset is
+            "text": None if reason.rule is None else source.rule.text,
+            "inherited_from": self._inherited(index, node, came),
+            "declared": own.declared,
+            "derived": own.derived,
+            "inherited": reason.level,
+            "override": None if reason.override is None or source.override is None else source.override.ref,
+        }
+        return {name: value for name, value in told.items() if value is not None}
+
+    def _inherited(self, index: int, node: _Node, came: _Came) -> dict[str, Any]:
         """The way from the asset's neighbour to the origin; no further than the asset's own body may see."""
-        first = node.via[index]
-        assert first is not None, "a label with a distance came by a relation"  # noqa: S101
-        if (foreign := node.foreign[index]) is not None:
-            return Inherited(body=foreign, relation=first[1])
-        _, steps, origin = self._label(index, node)
+        relation = came.via[1]
+        if came.foreign is not None:
+            return {"body": came.foreign, "relation": relation, "path": ()}
+        _, steps, origin = came.label
         near = islice(self._path(index, node), min(steps, LONGEST_PATH) - 1)
         path = (*(step.asset.asset_id for step in near), origin)
-        more = steps if steps > LONGEST_PATH else None
-        return Inherited(body=node.asset.body, asset_id=origin, relation=first[1], path=path, steps=more)
+        more = {"steps": steps} if steps > LONGEST_PATH else {}
+        return {"body": node.asset.body, "asset_id": origin, "relation": relation, "path": path, **more}
 
     def _path(self, index: int, node: _Node) -> Iterator[_Node]:
-        while (via := node.via[index]) is not None:
-            node = self._nodes[via[0]]
+        while (came := node.came[index]) is not None:
+            node = self._nodes[came.via[0]]
             yield node
 
 
@@ -497,31 +537,38 @@ class _Edit:
     __slots__ = ("before", "joined", "lowered", "new", "overridden", "parted", "raised")
 
     def __init__(self) -> None:
-        self.before: dict[str, _Reasons | None] = {}
+        self.before: dict[str, _State | None] = {}
         self.new: dict[str, None] = {}
-        self.joined: list[tuple[RelationType, str, str]] = []
-        self.parted: list[tuple[RelationType, str, str]] = []
+        self.joined: list[tuple[str, str, str]] = []
+        self.parted: list[tuple[str, str, str]] = []
         self.overridden: tuple[set[str], ...] = tuple(set() for _ in _INDEXES)
         self.raised: tuple[set[str], ...] = tuple(set() for _ in _INDEXES)
         self.lowered: tuple[set[str], ...] = tuple(set() for _ in _INDEXES)
 
-    def own_changed(self, node: _Node, own: tuple[_Own, ...]) -> None:
-        """Sort the dimensions of an asset's own level into raised and lowered; another reason for the same level is both."""
+    def own_changed(self, node: _Node, owned: _Owned) -> None:
+        """Sort the dimensions of an asset's own level into raised and lowered; another reason for the same level is as if lowered."""
         asset_id = node.asset.asset_id
-        for index, (was, now) in enumerate(zip(node.own, own, strict=True)):
+        for index, (was, now) in enumerate(zip(node.owned.dimensions, owned.dimensions, strict=True)):
             if now.override != was.override:
                 self.overridden[index].add(asset_id)
             elif now.rank > was.rank:
                 self.raised[index].add(asset_id)
-            elif now != was:
+            elif now.rank < was.rank or now.reason.rule != was.reason.rule:
                 self.lowered[index].add(asset_id)
 
     def touch(self, asset_id: str, node: _Node | None) -> None:
         """Remember an asset's verdict as it was before this edit."""
         if asset_id not in self.before:
-            self.before[asset_id] = None if node is None else node.reasons
+            self.before[asset_id] = None if node is None else _state_of(node)
 
 
-def _order(via: tuple[str, RelationType] | None) -> tuple[str, str]:
-    """Of equal labels, that of the smaller neighbour id; an own label before all."""
-    return ("", "") if via is None else via
+def _state_of(node: _Node) -> _State:
+    return (node.asset.body, node.reasons, node.obligations)
+
+
+def _joined(explanations: Iterable[bytes]) -> bytes:
+    return b'{"confidentiality":%b,"integrity":%b,"availability":%b}' % tuple(explanations)
+
+
+def _steps(inherited: tuple[int, str, _Came]) -> int:
+    return inherited[0]

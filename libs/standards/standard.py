@@ -4,31 +4,38 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
-from libs.contracts import Dimension, Duty, DutyRef, FindingState, RelationType
+from libs.contracts import Dimension, Duty, DutyRef, FindingState
 from libs.contracts import Standard as PublishedStandard
-from libs.contracts.words import FactValue
-from libs.standards.conditions import ASSET_NAMES, EMPTY, Condition, compile_condition, expected, fits
-from libs.standards.document import Fact, Flow, Obligation, Rule, StandardDocument
+from libs.standards.case import Case, Facts
+from libs.standards.conditions import ASSET_NAMES, EMPTY, compile_condition, expected, fits
+from libs.standards.document import Flow, Rule, StandardDocument
+from libs.standards.remembering import Conditions, Given, Likeness, remember, shown
 
 DIMENSIONS: Final = tuple(Dimension)
-_REMEMBERED: Final = 200_000
-"""Distinct cases kept; a city has a few thousand. Above it the memory is emptied, not the answer changed."""
 
 Ranks = tuple[int, int, int]
 """A level of each dimension, by its place in the scale from 0, in the order of `Dimension`."""
-Facts = Mapping[str, FactValue]
 
 
-class Derived(NamedTuple):
-    """The highest level that the rules give in each dimension, and the rule that gives it."""
+@dataclass(frozen=True, eq=False, slots=True)
+class Derived:
+    """The highest level that the rules give in each dimension, and the rule that gives it. Compared by identity."""
 
     ranks: Ranks
     rules: tuple[Rule, Rule, Rule]
+
+
+class Binding(NamedTuple):
+    """The ids of the obligations in force, sorted; and of those that carry a check, by id, whether the facts show them met."""
+
+    obligations: tuple[str, ...]
+    findings: tuple[tuple[str, FindingState], ...]
 
 
 class FactProblem(NamedTuple):
@@ -41,8 +48,8 @@ class FactProblem(NamedTuple):
 class Flows(NamedTuple):
     """Which relation types hand levels of one dimension to their owner, and which to their target."""
 
-    to_owner: frozenset[RelationType]
-    to_target: frozenset[RelationType]
+    to_owner: frozenset[str]
+    to_target: frozenset[str]
 
 
 class Standard:
@@ -58,23 +65,21 @@ class Standard:
         self.version = f"{document.name}/{document.version}"
         self.flows = tuple(_flows(document, dimension) for dimension in DIMENSIONS)
         self._codes = tuple(tuple(level.code for level in document.scales[dimension]) for dimension in DIMENSIONS)
-        fact_names = frozenset(document.facts) | ASSET_NAMES
-        self._empty = {name: EMPTY[fact.type] for name, fact in document.facts.items()}
-        self._conditions = {rule.id: compile_condition(rule.when, fact_names) for rule in document.rules}
-        self._rules = [(rule, self._conditions[rule.id]) for rule in document.rules if rule.holds_on(day)]
-        obligations = _compiled_obligations(document, day, fact_names | self._level_names)
-        self._alike = _alike(obligations, frozenset(self._level_constants))
-        self._checks = {
-            duty.id: compile_condition(duty.check, fact_names)
-            for duty in document.obligations
-            if duty.check is not None and duty.holds_on(day)
-        }
-        self._checked: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._rule_facts = self._facts_read(condition for _, condition in self._rules)
-        self._duty_facts = self._facts_read(condition for _, condition in obligations)
+        names = frozenset(document.facts) | ASSET_NAMES
+        self._conditions = {rule.id: compile_condition(rule.when, names) for rule in document.rules}
+        rules = [(rule, self._conditions[rule.id]) for rule in document.rules if rule.holds_on(day)]
+        in_force = [duty for duty in document.obligations if duty.holds_on(day)]
+        duties = [(duty.id, compile_condition(duty.when, names | self._level_names)) for duty in in_force]
+        self._checks = {duty.id: compile_condition(duty.check, names) for duty in in_force if duty.check is not None}
+        compiled = [condition for _, condition in (*rules, *duties)]
+        self._likeness = Likeness(document.facts, [*compiled, *self._checks.values()])
+        missing = {name: EMPTY[fact.type] for name, fact in document.facts.items()}
+        self._rules = Conditions(rules, document.facts, missing)
+        self._duties = Conditions(duties, document.facts, missing | self._level_constants)
+        self._places = {rule.id: place for place, rule in enumerate(document.rules)}
         self._by_id = {obligation.id: obligation for obligation in document.obligations}
-        self._derived: dict[tuple[Any, ...], Derived] = {}
-        self._in_force: dict[tuple[Any, ...], tuple[str, ...]] = {}
+        self._of_case: dict[Case, _Alike] = {}
+        self._alike: dict[tuple[tuple[str, Any], ...], _Alike] = {}
 
     def on(self, day: date) -> Standard:
         """The same standard on another day."""
@@ -102,44 +107,30 @@ class Standard:
         codes = self._codes[index]
         return codes.index(code) if code in codes else -1
 
-    def derive(self, kind: str, zone: str | None, facts: Facts) -> Derived:
+    def derive(self, case: Case) -> Derived:
         """Levels by the rules alone. A fact of another type than declared counts as missing."""
-        key = (kind, zone, *self._rule_facts.values_of(facts))
-        if (known := self._derived.get(key)) is None:
-            known = _remember(self._derived, key, self._derive(key))
-        return known
+        return self._alike_to(case).derived
 
-    def obligations(self, ranks: Ranks, kind: str, zone: str | None, facts: Facts) -> tuple[str, ...]:
-        """Ids of the obligations in force on the day for these effective levels, sorted."""
-        key = (kind, zone, ranks, *self._duty_facts.values_of(facts))
-        if (known := self._in_force.get(key)) is None:
-            known = _remember(self._in_force, key, self._oblige(key))
-        return known
+    def binding(self, case: Case, ranks: Ranks) -> Binding:
+        """What is in force on the day for these effective levels, and what checks show of it."""
+        alike = self._alike_to(case)
+        if (binding := alike.bindings.get(ranks)) is None:
+            levels: Given = dict(zip(DIMENSIONS, ranks, strict=True))
+            obligations = tuple(sorted(self._duties.holding({**alike.given, **levels})))
+            binding = alike.bindings[ranks] = Binding(obligations, self.findings(case, obligations))
+        return binding
 
-    def findings(
-        self, obligations: tuple[str, ...], kind: str, zone: str | None, facts: Facts
-    ) -> tuple[tuple[str, FindingState], ...]:
-        """Of those of the obligations that carry a check, whether the facts show them met; sorted by id.
+    def findings(self, case: Case, obligations: Iterable[str]) -> tuple[tuple[str, FindingState], ...]:
+        """Of those of the obligations that carry a check, whether the facts show them met, in their order.
 
         A check is asked only where the asset has every fact that it reads, of the declared type: else it is unknown.
         """
-        if (checked := self._checked.get(obligations)) is None:
-            checked = _remember(self._checked, obligations, tuple(one for one in obligations if one in self._checks))
-        return tuple((one, self._finding(self._checks[one], kind, zone, facts)) for one in checked)
-
-    def _finding(self, check: Condition, kind: str, zone: str | None, facts: Facts) -> FindingState:
-        declared = self.document.facts
-        values: dict[str, Any] = {"kind": kind, "zone": zone or ""}
-        for name in check.names - ASSET_NAMES:
-            value = facts.get(name)
-            if value is None or not fits(declared[name], value):
-                return FindingState.UNKNOWN
-            values[name] = tuple(value) if isinstance(value, list) else value
-        return FindingState.MET if check.holds(values) else FindingState.NOT_MET
+        given = self._alike_to(case).given
+        return tuple((duty, self._state(duty, given)) for duty in obligations if duty in self._checks)
 
     def facts_read_by(self, rule: Rule) -> tuple[str, ...]:
         """The facts that its condition reads, sorted."""
-        return self._facts_read([self._conditions[rule.id]]).names
+        return tuple(sorted(self._conditions[rule.id].names & self.document.facts.keys()))
 
     def fact_problems(self, facts: Facts) -> list[FactProblem]:
         """The declared facts whose value is of another type than declared, or none of the declared values: they count as missing."""
@@ -180,70 +171,39 @@ class Standard:
     def _level_names(self) -> frozenset[str]:
         return frozenset(self._level_constants) | frozenset(DIMENSIONS)
 
-    def _facts_read(self, conditions: Iterable[Condition]) -> _Read:
-        read = frozenset().union(*(condition.names for condition in conditions))
-        names = tuple(sorted(read & self.document.facts.keys()))
-        places = {name: (at, self.document.facts[name]) for at, name in enumerate(names)}
-        return _Read(names, places, [self._empty[name] for name in names])
+    def _alike_to(self, case: Case) -> _Alike:
+        if (alike := self._of_case.get(case)) is None:
+            like = self._likeness.of(case)
+            if (alike := self._alike.get(like)) is None:
+                given = dict(like)
+                alike = remember(self._alike, like, _Alike(given, self._derive(given), {}))
+            remember(self._of_case, case, alike)
+        return alike
 
-    def _derive(self, key: tuple[Any, ...]) -> Derived:
-        values = _named(("kind", "zone", *self._rule_facts.names), key)
-        best: list[tuple[int, Rule] | None] = [None, None, None]
-        for rule, condition in self._rules:
+    def _derive(self, given: Given) -> Derived:
+        best: list[tuple[int, int, Rule] | None] = [None] * len(DIMENSIONS)
+        for rule in self._rules.holding(given):
             index = DIMENSIONS.index(rule.dimension)
-            rank, found = self._codes[index].index(rule.level), best[index]
-            if (found is None or rank > found[0]) and condition.holds(values):
-                best[index] = (rank, rule)
+            # of the rules that give the highest level, the first
+            one = (self._codes[index].index(rule.level), -self._places[rule.id], rule)
+            best[index] = max(best[index] or one, one, key=_rank_and_place)
         confidentiality, integrity, availability = (found for found in best if found is not None)
         return Derived(
             ranks=(confidentiality[0], integrity[0], availability[0]),
-            rules=(confidentiality[1], integrity[1], availability[1]),
+            rules=(confidentiality[2], integrity[2], availability[2]),
         )
 
-    def _oblige(self, key: tuple[Any, ...]) -> tuple[str, ...]:
-        kind, zone, ranks, *facts = key
-        values = _named(("kind", "zone", *self._duty_facts.names), (kind, zone, *facts))
-        values |= self._level_constants | dict(zip(DIMENSIONS, ranks, strict=True))
-        return tuple(sorted(duty_id for group in self._alike for duty_id in group.in_force(values)))
+    def _state(self, duty: str, given: Given) -> FindingState:
+        holds = shown(self._checks[duty], given)
+        return FindingState.UNKNOWN if holds is None else FindingState.MET if holds else FindingState.NOT_MET
 
 
-class _Read(NamedTuple):
-    """The facts that some conditions read, sorted: the place of each with its declaration, and the values of an asset that has none."""
+class _Alike(NamedTuple):
+    """What was found of all cases that are alike."""
 
-    names: tuple[str, ...]
-    places: Mapping[str, tuple[int, Fact]]
-    empty: Sequence[Any]
-
-    def values_of(self, facts: Facts) -> list[Any]:
-        """Hashable values of the facts' declared types; an asset has few of the facts."""
-        values = list(self.empty)
-        for name, value in facts.items():
-            if value is not None and (place := self.places.get(name)) is not None and fits(place[1], value):
-                values[place[0]] = tuple(value) if isinstance(value, list) else value
-        return values
-
-
-class _Alike:
-    """Obligations whose conditions read the same of an asset: what is in force of them is found, and remembered, at once."""
-
-    def __init__(self, names: Iterable[str], obligations: Iterable[tuple[Obligation, Condition]]) -> None:
-        self._names = tuple(sorted(names))
-        self._obligations = [(duty.id, condition) for duty, condition in obligations]
-        self._found: dict[tuple[Any, ...], tuple[str, ...]] = {}
-
-    def in_force(self, values: Mapping[str, Any]) -> tuple[str, ...]:
-        key = tuple([values[name] for name in self._names])
-        if (found := self._found.get(key)) is None:
-            held = tuple(duty_id for duty_id, condition in self._obligations if condition.holds(values))
-            found = _remember(self._found, key, held)
-        return found
-
-
-def _alike(obligations: Iterable[tuple[Obligation, Condition]], constants: frozenset[str]) -> list[_Alike]:
-    by_names: dict[frozenset[str], list[tuple[Obligation, Condition]]] = {}
-    for obligation, condition in obligations:
-        by_names.setdefault(condition.names - constants, []).append((obligation, condition))
-    return [_Alike(names, group) for names, group in by_names.items()]
+    given: Given
+    derived: Derived
+    bindings: dict[Ranks, Binding]
 
 
 def compile_standard(document: StandardDocument, day: date | None = None) -> Standard:
@@ -251,28 +211,13 @@ def compile_standard(document: StandardDocument, day: date | None = None) -> Sta
     return Standard(document, day)
 
 
-def _compiled_obligations(
-    document: StandardDocument, day: date | None, names: frozenset[str]
-) -> list[tuple[Obligation, Condition]]:
-    return [(duty, compile_condition(duty.when, names)) for duty in document.obligations if duty.holds_on(day)]
-
-
 def _flows(document: StandardDocument, dimension: Dimension) -> Flows:
-    by_type = {entry.relation: Flow(getattr(entry, dimension)) for entry in document.inheritance}
+    by_type = {entry.relation.value: Flow(getattr(entry, dimension)) for entry in document.inheritance}
     return Flows(
         to_owner=frozenset(kind for kind, flow in by_type.items() if flow in (Flow.TO_OWNER, Flow.BOTH)),
         to_target=frozenset(kind for kind, flow in by_type.items() if flow in (Flow.TO_TARGET, Flow.BOTH)),
     )
 
 
-def _named(names: tuple[str, ...], values: tuple[Any, ...]) -> dict[str, Any]:
-    """CEL has no null text."""
-    named = dict(zip(names, values, strict=True))
-    return named | {"zone": named["zone"] or ""}
-
-
-def _remember(memory: dict[tuple[Any, ...], Any], key: tuple[Any, ...], found: Any) -> Any:
-    if len(memory) >= _REMEMBERED:
-        memory.clear()
-    memory[key] = found
-    return found
+def _rank_and_place(found: tuple[int, int, Rule]) -> tuple[int, int]:
+    return found[:2]

@@ -10,10 +10,11 @@ from typing import Final, TypeVar
 
 from libs.contracts import Asset, AssetStatus, Dimension, Levels, OverrideChange, Part
 from libs.contracts.words import FactValue
+from libs.standards.case import GraphAsset
 from libs.standards.graph import NetworkGraph
 from libs.standards.overrides import Place, edits_of
 from libs.standards.standard import DIMENSIONS, Standard
-from libs.standards.verdict import Verdict
+from libs.standards.verdict import EffectiveLevels, Verdict
 
 FactChanges = Mapping[str, FactValue | None]
 """The new values of an asset's facts by name; None takes a fact away."""
@@ -132,25 +133,32 @@ def _differences(
     overrides: Mapping[Place, OverrideChange],
 ) -> Iterator[Difference]:
     """Of one network: levels come down from one body's assets to another's, so all of it is evaluated together."""
-    changed = (
-        with_facts(asset, changes) if (changes := changed_facts.get(asset.asset_id)) else asset for asset in members
-    )
     held = list(overrides.items())
-    would = NetworkGraph(candidate, explains=False).apply(list(changed), edits_of(candidate, held))
-    after = {verdict.asset.asset_id: verdict for verdict in would}
-    for verdict in NetworkGraph(now, explains=False).apply(members, edits_of(now, held)):
-        difference = _difference(verdict, after[verdict.asset.asset_id], now, candidate)
+    graph_assets = {asset.asset_id: GraphAsset.of(asset) for asset in members}
+    changed = [
+        GraphAsset.of(with_facts(asset, changes)) if (changes := changed_facts.get(asset.asset_id)) else same
+        for asset, same in zip(members, graph_assets.values(), strict=True)
+    ]
+    after = {
+        verdict.asset.asset_id: verdict for verdict in NetworkGraph(candidate).apply(changed, edits_of(candidate, held))
+    }
+    before = {
+        verdict.asset.asset_id: verdict
+        for verdict in NetworkGraph(now).apply(graph_assets.values(), edits_of(now, held))
+    }
+    for asset in members:
+        difference = _difference(asset, before[asset.asset_id], after[asset.asset_id], now, candidate)
         if difference.raised or difference.lowered or difference.imposed or difference.lifted:
             yield difference
 
 
-def _difference(was: Verdict, would: Verdict, now: Standard, candidate: Standard) -> Difference:
+def _difference(asset: Asset, was: Verdict, would: Verdict, now: Standard, candidate: Standard) -> Difference:
     assert was.levels is not None and would.levels is not None, "retired assets are left out"  # noqa: S101
     before, after = _ranks(was.levels, now), _ranks(would.levels, candidate)
     return Difference(
-        asset=was.asset,
-        before=was.levels,
-        after=would.levels,
+        asset=asset,
+        before=Levels(**was.levels._asdict()),
+        after=Levels(**would.levels._asdict()),
         raised=tuple(dimension for dimension in DIMENSIONS if after[dimension] > before[dimension]),
         lowered=tuple(dimension for dimension in DIMENSIONS if after[dimension] < before[dimension]),
         imposed=_without(would.obligations, was.obligations),
@@ -158,7 +166,7 @@ def _difference(was: Verdict, would: Verdict, now: Standard, candidate: Standard
     )
 
 
-def _ranks(levels: Levels, standard: Standard) -> dict[Dimension, int]:
+def _ranks(levels: EffectiveLevels, standard: Standard) -> dict[Dimension, int]:
     return {dimension: standard.rank(dimension, getattr(levels, dimension)) for dimension in DIMENSIONS}
 
 

@@ -11,17 +11,11 @@ from typing import Final, NamedTuple, TypeAlias, TypeVar
 from pydantic_core import to_json
 
 from libs.contracts import (
-    Asset,
     AssetChanged,
-    AssetStatus,
     ClassificationChanged,
-    Dimension,
     DutyRef,
-    Explanation,
     FindingChanged,
     FindingState,
-    Inherited,
-    Levels,
     ObligationsChanged,
     OverrideChange,
     OverrideChanged,
@@ -30,14 +24,23 @@ from libs.contracts import (
 )
 from libs.contracts.envelope import CONTENT_TYPE
 from libs.contracts.topics import CLASSIFICATIONS, FINDINGS, OBLIGATIONS
-from libs.standards import NetworkGraph, OverridesInForce, Place, Standard, StandardsInForce, Verdict
+from libs.standards import (
+    EffectiveLevels,
+    GraphAsset,
+    NetworkGraph,
+    OverridesInForce,
+    Place,
+    Reasons,
+    Standard,
+    StandardsInForce,
+    Verdict,
+)
 from libs.standards.overrides import edits_of
 
 SERVICE: Final = "classification"
 Clock: TypeAlias = Callable[[], datetime]
 Duties: TypeAlias = tuple[str, ...]
-Reasons: TypeAlias = tuple[tuple[str | None, ...], ...]
-Ways: TypeAlias = tuple[tuple[str, tuple[str, ...]] | None, ...]
+Findings: TypeAlias = tuple[tuple[str, FindingState], ...]
 
 _REMEMBERED: Final = 10_000
 """Pieces of JSON kept, of a few kilobytes; a city has some hundreds of distinct cases. Above it the memory is emptied."""
@@ -53,12 +56,12 @@ class _Kind(NamedTuple):
 
     topic: str
     type: str
-    suffix: str
+    suffix: bytes
 
 
-_LEVELS: Final = _Kind(CLASSIFICATIONS.name, ClassificationChanged.model_fields["type"].default, "c")
-_DUTIES: Final = _Kind(OBLIGATIONS.name, ObligationsChanged.model_fields["type"].default, "o")
-_FINDING: Final = _Kind(FINDINGS.name, FindingChanged.model_fields["type"].default, "f")
+_LEVELS: Final = _Kind(CLASSIFICATIONS.name, ClassificationChanged.model_fields["type"].default, b"c")
+_DUTIES: Final = _Kind(OBLIGATIONS.name, ObligationsChanged.model_fields["type"].default, b"o")
+_FINDING: Final = _Kind(FINDINGS.name, FindingChanged.model_fields["type"].default, b"f")
 
 
 class Message(NamedTuple):
@@ -70,14 +73,31 @@ class Message(NamedTuple):
     headers: list[tuple[str, bytes]]
 
 
-@dataclass(slots=True)
-class Published:
-    """What the last events under a key said. `levels` None: retired."""
+class AssetSeen(NamedTuple):
+    """What evaluation needs of an `AssetChanged`: the asset as it is since, and which event said so."""
 
+    asset: GraphAsset
+    revision: int
+    traceparent: str | None
+
+    @classmethod
+    def of(cls, event: AssetChanged) -> AssetSeen:
+        return cls(GraphAsset.of(event.data.after), event.revision or 0, event.traceparent)
+
+
+@dataclass(slots=True)
+class Record:
+    """What is known of a key: the highest revision `seen` of its asset, and what the last own events said.
+
+    `levels` and `reasons` are None before the first, and where the asset is retired. `found` is what findings were last compared with.
+    """
+
+    seen: int = 0
     revision: int = 0
-    levels: Levels | None = None
-    reasons: Reasons = ()
+    levels: EffectiveLevels | None = None
+    reasons: Reasons | None = None
     in_force: Duties = ()
+    found: Findings | None = None
 
 
 class Finding(NamedTuple):
@@ -110,21 +130,21 @@ class Classifier:
         self._overrides = OverridesInForce()
         self._networks: dict[str, _Network] = {}
         self._turning: dict[str, _Turning] = {}
-        self._published: dict[bytes, Published] = {}
+        self._records: dict[bytes, Record] = {}
+        self._loaded_gone: list[AssetSeen] = []
         self._findings: dict[bytes, dict[str, Finding]] = {}
-        self._seen: dict[bytes, int] = {}
 
-    def recall_levels(self, key: bytes, event: ClassificationChanged) -> None:
+    def recall_levels(self, key: bytes, revision: int, levels: EffectiveLevels | None, reasons: Reasons | None) -> None:
         """Take over what an own event of an earlier life said; later events come later."""
-        last = self._published.setdefault(key, Published())
-        last.revision = max(last.revision, event.revision or 0)
-        last.levels, last.reasons = event.data.after, _reasons(event.data.explanations)
+        record = self._record(key)
+        record.revision = max(record.revision, revision)
+        record.levels, record.reasons = levels, reasons
 
-    def recall_obligations(self, key: bytes, event: ObligationsChanged) -> None:
+    def recall_obligations(self, key: bytes, revision: int, in_force: Duties) -> None:
         """As `recall_levels`."""
-        last = self._published.setdefault(key, Published())
-        last.revision = max(last.revision, event.revision or 0)
-        last.in_force = event.data.in_force
+        record = self._record(key)
+        record.revision = max(record.revision, revision)
+        record.in_force = in_force
 
     def recall_finding(self, event: FindingChanged) -> None:
         """As `recall_levels`."""
@@ -137,24 +157,62 @@ class Classifier:
         """Take note of an override; what it changes is `due`."""
         self._overrides.learn(event.network or "", event.body or "", event.data)
 
-    def take(self, events: Iterable[AssetChanged]) -> list[Message]:
+    def take(self, events: Iterable[AssetSeen]) -> list[Message]:
         """Evaluate a batch once and return the events of what it changed. Revisions seen before are passed over."""
         told = self.due()
-        changes: dict[str, _Changes] = {}
-        for event in events:
-            asset, revision = event.data.after, event.revision or 0
-            key = make_key(asset.network, asset.body, asset.asset_id)
-            if revision <= self._seen.get(key, 0):
-                continue
-            self._seen[key] = revision
-            change = changes.setdefault(asset.network, _Changes())
-            change.causes[key] = event
-            if self._network(asset.network).is_news(asset.asset_id, revision):
-                change.latest[asset.asset_id] = asset
+        changes = self._sorted(events)
         time = to_json(self._clock())
         return told + [
             message for network, change in changes.items() for message in self._evaluate(network, change, time)
         ]
+
+    def _sorted(self, events: Iterable[AssetSeen]) -> dict[str, _Changes]:
+        """By network, those that were not seen before."""
+        changes: dict[str, _Changes] = {}
+        for event in events:
+            asset, revision = event.asset, event.revision
+            record = self._record(asset.key)
+            if revision <= record.seen:
+                continue
+            record.seen = revision
+            if (change := changes.get(asset.network)) is None:
+                change = changes[asset.network] = _Changes()
+            change.causes[asset.key] = event
+            if self._is_news(event, change.latest.get(asset.asset_id)):
+                change.latest[asset.asset_id] = event
+        return changes
+
+    def load(self, events: Iterable[AssetSeen]) -> None:
+        """Take assets over in silence, as they were taken in an earlier life; `loaded` ends it."""
+        changes = self._sorted(events)
+        for network, change in changes.items():
+            self._network(network).load([event.asset for event in change.latest.values()])
+            self._loaded_gone += self._gone(network, change)
+
+    def loaded(self) -> list[Message]:
+        """What was published of assets that are retired by now is taken back; what else differs from what was published is `due`."""
+        time = to_json(self._clock())
+        gone, self._loaded_gone = self._loaded_gone, []
+        self._turning = {name: _Turning(None, here) for name, here in self._networks.items()}
+        return [message for event in gone for message in self._lifted(event, time)]
+
+    def _is_news(self, event: AssetSeen, before: AssetSeen | None) -> bool:
+        """Whether it is the newest of its asset, whatever the key: what was parked under the key that an asset had before it moved
+        comes after the move.
+        """
+        if before is not None:
+            return event.revision > before.revision
+        asset = event.asset
+        here = self._network(asset.network)
+        known = here.graph.asset(asset.asset_id)
+        if known is None:
+            return event.revision > here.gone.get(asset.asset_id, 0)
+        return known.key == asset.key or event.revision > self._records[known.key].seen
+
+    def _record(self, key: bytes) -> Record:
+        if (record := self._records.get(key)) is None:
+            record = self._records[key] = Record()
+        return record
 
     @property
     def pending(self) -> bool:
@@ -184,8 +242,7 @@ class Classifier:
                 self._networks[network] = turning.next
                 for verdict in turning.verdicts(left):
                     left -= 1
-                    key = make_key(network, verdict.asset.body, verdict.asset.asset_id)
-                    yield from self._compared(turning.next, key, verdict, None, time)
+                    yield from self._compared(turning.next, verdict, None, time)
             if turning.over:
                 del self._turning[network]
             if left <= 0:
@@ -196,59 +253,71 @@ class Classifier:
     ) -> Iterator[Message]:
         held = [(place, one) for place, one in changed.items() if place.network == network]
         for verdict in self._applied(network, (), held) if held else ():
-            key = make_key(network, verdict.asset.body, verdict.asset.asset_id)
-            yield from self._compared(self._networks[network], key, verdict, None, time)
+            yield from self._compared(self._networks[network], verdict, None, time)
 
     def _applied(
-        self, network: str, assets: Sequence[Asset], held: Sequence[tuple[Place, OverrideChange | None]] = ()
+        self, network: str, assets: Sequence[GraphAsset], held: Sequence[tuple[Place, OverrideChange | None]] = ()
     ) -> list[Verdict]:
         """What is found of changes by the standard that holds on a network; one that is to take its place hears of them in silence."""
         if (turning := self._turning.get(network)) is not None and not turning.loaded:
-            turning.next.apply(assets, held)
+            turning.next.load(assets, held)
         return self._network(network).apply(assets, held)
 
     def _evaluate(self, network: str, changes: _Changes, time: bytes) -> Iterator[Message]:
-        some_cause = next(iter(changes.causes.values()))
+        causes = changes.causes
+        some_cause = next(iter(causes.values()))
         here = self._network(network)
-        for verdict in self._applied(network, list(changes.latest.values())):
-            asset = verdict.asset
-            key = make_key(network, asset.body, asset.asset_id)
-            yield from self._compared(here, key, verdict, changes.causes.get(key, some_cause).traceparent, time)
-        for key, event in changes.causes.items():
-            if event.data.after.status is AssetStatus.RETIRED:
-                # also where the asset has gone on under another body's key, by this batch or before it
-                gone = Verdict(event.data.after, None, {}, (), changed=True)
-                yield from self._compared(here, key, gone, event.traceparent, time)
+        for verdict in self._applied(network, [event.asset for event in changes.latest.values()]):
+            yield from self._compared(here, verdict, causes.get(verdict.asset.key, some_cause).traceparent, time)
+        for event in self._gone(network, changes):
+            yield from self._lifted(event, time)
 
-    def _compared(
-        self, here: _Network, key: bytes, verdict: Verdict, traceparent: str | None, time: bytes
-    ) -> list[Message]:
+    def _gone(self, network: str, changes: _Changes) -> list[AssetSeen]:
+        """The retirements, taken note of; also where the asset has gone on under another body's key, by this batch or before it."""
+        retired, gone = [event for event in changes.causes.values() if event.asset.retired], self._network(network).gone
+        for event in retired:
+            gone[event.asset.asset_id] = max(event.revision, gone.get(event.asset.asset_id, 0))
+        return retired
+
+    def _lifted(self, event: AssetSeen, time: bytes) -> list[Message]:
+        """The events by which all that was published under the key of a retired asset is taken back."""
+        verdict = Verdict(event.asset, None, None, (), (), changed=True)
+        return self._compared(self._network(event.asset.network), verdict, event.traceparent, time)
+
+    def _compared(self, here: _Network, verdict: Verdict, traceparent: str | None, time: bytes) -> list[Message]:
         """The events of a verdict that differs from what was published last; none where it says the same."""
-        scribe, last = here.scribe, self._published.get(key) or Published()
-        reasons = _reasons(verdict.explanations)
+        record = self._record(verdict.asset.key)
         # every level has its reason, which names it
-        levels_differ = last.reasons != reasons
-        duties_differ = last.in_force != verdict.obligations
-        findings = self._found(here, key, verdict, traceparent, time)
-        if not levels_differ and not duties_differ:
-            return findings
-        now = Published(last.revision + 1, verdict.levels, reasons, verdict.obligations)
-        self._published[key] = now
-        event = _Event(verdict, last, now, self._seen.get(key, 0), traceparent, time)
-        messages = [scribe.levels(key, event)] if levels_differ else []
-        if duties_differ:
-            messages.append(scribe.obligations(key, event))
-        return messages + findings
-
-    def _found(
-        self, here: _Network, key: bytes, verdict: Verdict, traceparent: str | None, time: bytes
-    ) -> list[Message]:
-        """The events of findings that differ from those published last. An obligation nothing was told of counts as unknown."""
-        asset, known = verdict.asset, self._findings.get(key)
-        found = here.graph.standard.findings(verdict.obligations, asset.kind, asset.zone, asset.facts)
-        if known is None and all(state is FindingState.UNKNOWN for _, state in found):
+        levels_differ = record.reasons != verdict.reasons
+        duties_differ = record.in_force != verdict.obligations
+        findings_differ = record.found is not verdict.findings
+        if not (levels_differ or duties_differ or findings_differ):
             return []
-        known, now = self._findings.setdefault(key, {}), dict(found)
+        about = About(verdict.asset, record.seen, traceparent, time)
+        messages = []
+        if levels_differ or duties_differ:
+            before, lifted = record.levels, record.in_force
+            record.revision += 1
+            record.levels, record.reasons, record.in_force = verdict.levels, verdict.reasons, verdict.obligations
+            if levels_differ:
+                explained = b"{}" if verdict.levels is None else here.graph.explained(verdict.asset.asset_id)
+                messages.append(here.scribe.levels(about, record.revision, before, verdict.levels, explained))
+            if duties_differ:
+                messages.append(
+                    here.scribe.obligations(about, record.revision, verdict.levels, lifted, verdict.obligations)
+                )
+        if findings_differ:
+            record.found = verdict.findings
+            messages += self._found(here, verdict, about)
+        return messages
+
+    def _found(self, here: _Network, verdict: Verdict, about: About) -> list[Message]:
+        """The events of findings that differ from those published last. An obligation nothing was told of counts as unknown."""
+        key = verdict.asset.key
+        known = self._findings.get(key)
+        if known is None and all(state is FindingState.UNKNOWN for _, state in verdict.findings):
+            return []
+        known, now = self._findings.setdefault(key, {}), dict(verdict.findings)
         messages = []
         for duty_id in sorted(known.keys() | now.keys()):
             was, state = known.get(duty_id), now.get(duty_id, FindingState.LIFTED)
@@ -256,8 +325,7 @@ class Classifier:
                 continue
             duty = was.duty if was and state is FindingState.LIFTED else here.graph.standard.duty_ref(duty_id)
             known[duty_id] = Finding(was.revision + 1 if was else 1, state, duty)
-            told = _Told(verdict, was, known[duty_id], self._seen.get(key, 0), traceparent, time)
-            messages.append(here.scribe.finding(key, told))
+            messages.append(here.scribe.finding(about, was, known[duty_id]))
         return messages
 
     def _network(self, network: str) -> _Network:
@@ -268,42 +336,44 @@ class Classifier:
     def _new_network(self, network: str) -> _Network:
         standard = self._standards.of(network)
         new = _Network(NetworkGraph(standard), Scribe(standard, self._municipality, self._withdrawn))
-        new.apply((), self._overrides.of(network).items())
+        new.load((), self._overrides.of(network).items())
         return new
 
 
 @dataclass(slots=True)
 class _Network:
-    """A graph, who writes down what it finds, and the highest revision of each asset that it has taken.
-
-    Order is kept per key only: what was parked under the key that an asset had before it moved comes after the move.
-    """
+    """A graph, who writes down what it finds, and of assets that were retired the highest revision at which one was."""
 
     graph: NetworkGraph
     scribe: Scribe
-    newest: dict[str, int] = field(default_factory=dict)
+    gone: dict[str, int] = field(default_factory=dict)
 
-    def apply(self, assets: Sequence[Asset], held: Iterable[tuple[Place, OverrideChange | None]] = ()) -> list[Verdict]:
+    def apply(
+        self, assets: Sequence[GraphAsset], held: Iterable[tuple[Place, OverrideChange | None]] = ()
+    ) -> list[Verdict]:
         """See `NetworkGraph.apply`."""
         return self.graph.apply(assets, edits_of(self.graph.standard, held))
 
-    def is_news(self, asset_id: str, revision: int) -> bool:
-        """Whether the graph is to take this revision; from then on no lower one."""
-        if revision <= self.newest.get(asset_id, 0):
-            return False
-        self.newest[asset_id] = revision
-        return True
+    def load(self, assets: Sequence[GraphAsset], held: Iterable[tuple[Place, OverrideChange | None]] = ()) -> None:
+        """See `NetworkGraph.load`."""
+        self.graph.load(assets, edits_of(self.graph.standard, held))
 
 
 class _Turning:
-    """A network on its way from one standard to the next: first all its assets are evaluated anew, in silence, then each is compared."""
+    """A network on its way from one standard to the next: first all its assets are evaluated anew, in silence, then each is compared.
 
-    def __init__(self, was: _Network, following: _Network) -> None:
+    One that begins again was nothing before (`was` None), and has them all.
+    """
+
+    def __init__(self, was: _Network | None, following: _Network) -> None:
         self.next = following
-        following.newest = was.newest
+        self._telling: list[str] | None = None
+        if was is None:
+            self._telling = following.graph.ids()
+            return
+        following.gone = was.gone
         self._was = was.graph
         self._waiting = was.graph.ids()
-        self._telling: list[str] | None = None
 
     @property
     def loaded(self) -> bool:
@@ -319,7 +389,7 @@ class _Turning:
             return 0
         piece, self._waiting = self._waiting[-most:], self._waiting[:-most]
         assets = (self._was.asset(asset_id) for asset_id in piece if self.next.graph.asset(asset_id) is None)
-        self.next.apply([asset for asset in assets if asset is not None])
+        self.next.load([asset for asset in assets if asset is not None])
         if not self._waiting:
             self._telling = self.next.graph.ids()
         return len(piece)
@@ -334,32 +404,24 @@ class _Turning:
 
 @dataclass(slots=True)
 class _Changes:
-    """Of one network: the last state of each asset, and the last event under each key."""
+    """Of one network: the newest event of each asset, and the last one under each key."""
 
-    latest: dict[str, Asset] = field(default_factory=dict)
-    causes: dict[bytes, AssetChanged] = field(default_factory=dict)
-
-
-class _Event(NamedTuple):
-    """`time` is JSON already."""
-
-    verdict: Verdict
-    before: Published
-    now: Published
-    asset_revision: int
-    traceparent: str | None
-    time: bytes
+    latest: dict[str, AssetSeen] = field(default_factory=dict)
+    causes: dict[bytes, AssetSeen] = field(default_factory=dict)
 
 
-class _Told(NamedTuple):
-    """As `_Event`, of one finding."""
+class About:
+    """What the events of one verdict have in common. `time` is JSON already, as are `subject` and `ref`."""
 
-    verdict: Verdict
-    before: Finding | None
-    now: Finding
-    asset_revision: int
-    traceparent: str | None
-    time: bytes
+    __slots__ = ("asset", "ref", "seen", "subject", "time", "traceparent")
+
+    def __init__(self, asset: GraphAsset, seen: int, traceparent: str | None, time: bytes) -> None:
+        self.asset = asset
+        self.seen = seen
+        self.traceparent = None if traceparent is None else traceparent.encode()
+        self.time = time
+        self.subject = to_json(asset.asset_id)
+        self.ref = to_json(_ref(asset))
 
 
 class _Common(NamedTuple):
@@ -383,60 +445,74 @@ class Scribe:
         self._lifted = {duty_id: to_json(ref) for duty_id, ref in known.items()}
         self._municipality = municipality
         self._common: dict[tuple[_Kind, str, str], _Common] = {}
-        self._explained: dict[tuple[Reasons, Ways], bytes] = {}
         self._changed: dict[tuple[Duties, Duties], bytes] = {}
-        self._levels: dict[Levels | None, bytes] = {None: b"null"}
+        self._levels: dict[EffectiveLevels | None, bytes] = {None: b"null"}
 
-    def levels(self, key: bytes, event: _Event) -> Message:
+    def levels(
+        self,
+        about: About,
+        revision: int,
+        before: EffectiveLevels | None,
+        after: EffectiveLevels | None,
+        explained: bytes,
+    ) -> Message:
+        """`explained` is the explanations as JSON."""
         data = b'"before":%b,"after":%b,"explanations":%b' % (
-            self._level_json(event.before.levels),
-            self._level_json(event.now.levels),
-            self._explanations(event),
+            self._level_json(before),
+            self._level_json(after),
+            explained,
         )
-        return self._message(_LEVELS, key, event, data)
+        return self._message(_LEVELS, about, revision, data)
 
-    def obligations(self, key: bytes, event: _Event) -> Message:
-        changed = (event.before.in_force, event.now.in_force)
+    def obligations(
+        self, about: About, revision: int, levels: EffectiveLevels | None, before: Duties, after: Duties
+    ) -> Message:
+        changed = (before, after)
         if (known := self._changed.get(changed)) is None:
-            known = _remember(self._changed, changed, self._duties(*changed))
-        return self._message(_DUTIES, key, event, b'"levels":%b,%b' % (self._level_json(event.now.levels), known))
+            known = _remember(self._changed, changed, self._duties(before, after))
+        return self._message(_DUTIES, about, revision, b'"levels":%b,%b' % (self._level_json(levels), known))
 
-    def finding(self, key: bytes, event: _Told) -> Message:
-        subject = f"{event.verdict.asset.asset_id}/{event.now.duty.id}"
+    def finding(self, about: About, before: Finding | None, now: Finding) -> Message:
         data = b'"obligation":%b,"before":%b,"after":%b' % (
-            to_json(event.now.duty),
-            to_json(event.before and event.before.state),
-            to_json(event.now.state),
+            to_json(now.duty),
+            to_json(before and before.state),
+            to_json(now.state),
         )
-        return self._message(_FINDING, b"%b/%b" % (key, event.now.duty.id.encode()), event, data, subject)
+        return self._message(_FINDING, about, now.revision, data, f"/{now.duty.id}")
 
-    def _message(self, kind: _Kind, key: bytes, event: _Event | _Told, data: bytes, subject: str = "") -> Message:
-        """`subject` where it is not the asset."""
-        asset, revision = event.verdict.asset, event.now.revision
-        subject = subject or asset.asset_id
-        event_id = f"{subject}:{revision}:{kind.suffix}"
+    def _message(self, kind: _Kind, about: About, revision: int, data: bytes, part: str = "") -> Message:
+        """`part` names what of the asset it is about, behind its id."""
+        asset = about.asset
         common = self._common_of(kind, asset.body, asset.network)
+        subject = (asset.asset_id + part).encode()
         headers = [
             *common.headers,
-            ("ce_id", event_id.encode()),
-            ("ce_subject", subject.encode()),
+            ("ce_id", b"%b:%d:%b" % (subject, revision, kind.suffix)),
+            ("ce_subject", subject),
             ("ce_revision", b"%d" % revision),
         ]
         trace = b""
-        if event.traceparent is not None:
-            told = event.traceparent.encode()
-            headers.append(("ce_traceparent", told))
-            trace = b'"traceparent":"%b",' % told
-        value = b'{%b,"id":%b,"subject":%b,"time":%b,"revision":%d,%b"data":{"asset":%b,"asset_revision":%d,%b}}' % (
-            common.attributes,
-            to_json(event_id),
-            to_json(subject),
-            event.time,
-            revision,
-            trace,
-            to_json(_ref(asset)),
-            event.asset_revision,
-            data,
+        if about.traceparent is not None:
+            headers.append(("ce_traceparent", about.traceparent))
+            trace = b'"traceparent":"%b",' % about.traceparent
+        key, told = asset.key, about.subject
+        if part:
+            key, told = key + part.encode(), told[:-1] + part.encode() + b'"'
+        value = (
+            b'{%b,"id":%b:%d:%b","subject":%b,"time":%b,"revision":%d,%b"data":{"asset":%b,"asset_revision":%d,%b}}'
+            % (
+                common.attributes,
+                told[:-1],
+                revision,
+                kind.suffix,
+                told,
+                about.time,
+                revision,
+                trace,
+                about.ref,
+                about.seen,
+                data,
+            )
         )
         return Message(kind.topic, key, value, headers)
 
@@ -460,17 +536,9 @@ class Scribe:
         ]
         return _Common(to_json({**told, "datacontenttype": "application/json"})[1:-1], headers)
 
-    def _level_json(self, levels: Levels | None) -> bytes:
+    def _level_json(self, levels: EffectiveLevels | None) -> bytes:
         if (known := self._levels.get(levels)) is None:
-            known = self._levels[levels] = to_json(levels)
-        return known
-
-    def _explanations(self, event: _Event) -> bytes:
-        """With the ways that levels came by, the reasons say it all, and few assets have reasons of their own."""
-        explanations, reasons = event.verdict.explanations, event.now.reasons
-        ways = tuple([_way(one.inherited_from) for one in explanations.values()])
-        if (known := self._explained.get((reasons, ways))) is None:
-            known = _remember(self._explained, (reasons, ways), to_json(explanations, exclude_none=True))
+            known = self._levels[levels] = to_json(levels and levels._asdict())
         return known
 
     def _duties(self, before: Duties, now: Duties) -> bytes:
@@ -480,32 +548,13 @@ class Scribe:
         return b'"in_force":%b,"imposed":[%b],"lifted":[%b]' % (to_json(now), b",".join(imposed), b",".join(lifted))
 
 
-def _ref(asset: Asset) -> dict[str, str]:
-    ref: dict[str, str] = {"asset_id": asset.asset_id, "name": asset.name, "kind": asset.kind}
-    if asset.zone is not None:
-        ref["zone"] = asset.zone
+def _ref(asset: GraphAsset) -> dict[str, str]:
+    ref = {"asset_id": asset.asset_id, "name": asset.name, "kind": asset.case.kind}
+    if asset.case.zone is not None:
+        ref["zone"] = asset.case.zone
     if asset.section is not None:
         ref["section"] = asset.section
     return ref
-
-
-def _reasons(explanations: Mapping[Dimension, Explanation]) -> Reasons:
-    """What of the explanations, which are in the order of `Dimension`, counts as a change: the levels with their origins, rules and overrides, and from which asset or body they came.
-
-    The way from there does not: where it leads elsewhere and the origin stays, all that hang on it would be told.
-    """
-    return tuple([_reason(one) for one in explanations.values()])
-
-
-def _reason(one: Explanation) -> tuple[str | None, ...]:
-    source = one.inherited_from
-    came_from = (None, None) if source is None else (source.body, source.asset_id)
-    override = None if one.override is None else one.override.override_id
-    return (one.level, one.origin, one.rule, override, one.declared, one.derived, *came_from)
-
-
-def _way(source: Inherited | None) -> tuple[str, tuple[str, ...]] | None:
-    return None if source is None else (source.relation, source.path)
 
 
 def _remember(memory: dict[KeyT, bytes], key: KeyT, found: bytes) -> bytes:

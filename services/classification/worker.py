@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field
 from pydantic_core import to_json
 
 from libs.bus import (
@@ -17,24 +16,19 @@ from libs.bus import (
     PartitionDeadLetters,
     PartitionLog,
     Rejected,
-    check_key,
     decode,
     letter_id,
 )
 from libs.bus.deadletters import RELEASE_DISCARD, is_of
 from libs.bus.decoding import sentence
 from libs.contracts import (
-    AssetChange,
-    AssetChanged,
     AssetRef,
-    ClassificationChanged,
     CloudEvent,
     Contract,
     DeadLettered,
     DutyRef,
     FindingChanged,
     Levels,
-    ObligationsChanged,
     OverrideChanged,
     Profile,
     Reason,
@@ -52,7 +46,8 @@ from libs.contracts.topics import (
 from libs.standards import StandardsInForce
 from services.classification import store
 from services.classification.control import overrides_in
-from services.classification.domain import Classifier, Clock
+from services.classification.domain import AssetSeen, Classifier, Clock, Message
+from services.classification.reading import AssetReader, OwnEvents
 
 GROUP: Final = "classification"
 """Consumer group on the assets topic; also the name in dead letters, and the beginning of transactional ids."""
@@ -81,25 +76,26 @@ class AssetHandler:
         self._classifier = Classifier(standards, profile.municipality, clock, withdrawn)
         self._overrides = overrides
         self._heard = 0
+        self._reader = AssetReader()
 
     async def restore(self, log: PartitionLog) -> Sequence[Output]:
-        """Read what was published, overrides and all assets, evaluate anew, and return the differences: none, but after a new standard,
-        or where an override has begun or ceased to hold meanwhile.
+        """Read what was published, overrides and all assets, and evaluate anew. What differs (nothing, but after a new standard, or where
+        an override has begun or ceased to hold meanwhile) is `due`, as after a change of the standard.
         """
         async for records in log.read(CONTROL.name, partition=0):
             for event in overrides_in(records):
                 self._classifier.learn(event)
-        async for key, levels in _published(log, CLASSIFICATIONS, ClassificationChanged):
-            self._classifier.recall_levels(key, levels)
-        async for key, duties in _published(log, OBLIGATIONS, ObligationsChanged):
-            self._classifier.recall_obligations(key, duties)
-        async for _, finding in _published(log, FINDINGS, FindingChanged):
-            self._classifier.recall_finding(finding)
+        own = OwnEvents()
+        async for record in _own(log, CLASSIFICATIONS):
+            self._classifier.recall_levels(record.key or b"", *own.levels(record))
+        async for record in _own(log, OBLIGATIONS):
+            self._classifier.recall_obligations(record.key or b"", *own.duties(record))
+        async for record in _own(log, FINDINGS):
+            self._classifier.recall_finding(decode(FindingChanged, record, max_bytes=MAX_RECORD_BYTES))
         letters = await _letters(log)
-        events: list[AssetChanged] = []
         async for records in log.read(ASSETS.name, until_committed=True):
-            events += _handled_before(records, letters)
-        return _outputs(self._classifier, events)
+            self._classifier.load(self._handled_before(records, letters))
+        return self._told(self._classifier.loaded())
 
     @property
     def pending(self) -> bool:
@@ -112,11 +108,25 @@ class AssetHandler:
         self._heard += len(heard)
         for event in heard:
             self._classifier.learn(event)
-        return [Output(*message) for message in self._classifier.due()]
+        return self._told(self._classifier.due())
 
     def handle(self, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters) -> Sequence[Output]:
         """Evaluate a batch; what cannot be read goes to the dead letters."""
-        return _outputs(self._classifier, [event for _, event in dead_letters.sift(records, read_asset)])
+        events = [event for _, event in dead_letters.sift(records, self._reader.read)]
+        return self._told(self._classifier.take(events)) if events else []
+
+    def _handled_before(self, records: Iterable[ConsumerRecord], letters: Collection[bytes]) -> Iterator[AssetSeen]:
+        """Those that were not put aside, nor given up; a record on which the program failed would fail it again."""
+        for record in records:
+            letter = letter_id(GROUP, record.topic, record.partition, record.offset).encode()
+            if letter in letters or RELEASE_DISCARD in dict(record.headers):
+                continue
+            with suppress(Rejected):
+                yield self._reader.read(record)
+
+    @staticmethod
+    def _told(messages: Iterable[Message]) -> list[Output]:
+        return [Output(*message) for message in messages]
 
 
 class _LevelsShown(Contract):
@@ -154,31 +164,11 @@ class _DutiesEvent(CloudEvent[_DutiesShown]):
     type: Literal["daicho.obligations.changed.v1"] = "daicho.obligations.changed.v1"
 
 
-class _AfterOnly(AssetChange):
-    """Of a change, evaluation needs what is; what was is passed over, which is half of the reading."""
-
-    before: Annotated[None, BeforeValidator(lambda _: None)] = None
-
-
-class _AssetSeen(AssetChanged):
-    """Without a revision nobody could tell it from one seen before."""
-
-    revision: Annotated[int, Field(ge=1)]
-    data: _AfterOnly
-
-
-def read_asset(record: ConsumerRecord) -> AssetChanged:
-    event = decode(_AssetSeen, record)
-    asset = event.data.after
-    check_key(record.key, asset.network, asset.body, asset.asset_id)
-    return event
-
-
-async def _published(log: PartitionLog, topic: Topic, model: type[EventT]) -> AsyncIterator[tuple[bytes, EventT]]:
-    """The events of one of this service's own topics, with their keys."""
+async def _own(log: PartitionLog, topic: Topic) -> AsyncIterator[ConsumerRecord]:
+    """The records of one of this service's own topics."""
     async for records in log.read(topic.name):
         for record in records:
-            yield record.key or b"", decode(model, record, max_bytes=MAX_RECORD_BYTES)
+            yield record
 
 
 async def _letters(log: PartitionLog) -> Collection[bytes]:
@@ -187,24 +177,6 @@ async def _letters(log: PartitionLog) -> Collection[bytes]:
     async for records in log.read(DEADLETTERS.name):
         ids.update(dict(record.headers).get("ce_id") or b"" for record in records if is_of(record, DeadLettered))
     return ids
-
-
-def _handled_before(records: Iterable[ConsumerRecord], letters: Collection[bytes]) -> Iterator[AssetChanged]:
-    """Those that were not put aside, nor given up; a record on which the program failed would fail it again."""
-    for record in records:
-        letter = letter_id(GROUP, record.topic, record.partition, record.offset).encode()
-        if letter in letters or RELEASE_DISCARD in dict(record.headers):
-            continue
-        try:
-            yield read_asset(record)
-        except Rejected:
-            continue
-
-
-def _outputs(classifier: Classifier, events: Sequence[AssetChanged]) -> list[Output]:
-    if not events:
-        return []
-    return [Output(*message) for message in classifier.take(events)]
 
 
 class Projector:

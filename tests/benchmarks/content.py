@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import count as numbers
 from itertools import islice
 from pathlib import Path
 
 import yaml
+from aiokafka.structs import ConsumerRecord
 
 from libs.contracts import (
     Asset,
@@ -24,9 +25,12 @@ from libs.contracts import (
     make_key,
     source_urn,
 )
+from libs.contracts.topics import ASSETS
 from samples.assets import Item
 from samples.generate import SEED, changes, city
 from samples.line import Expect, Line, event_of, key_of
+from services.classification.domain import AssetSeen
+from services.classification.reading import AssetReader
 from services.inventory.domain import Refused, Register, Scribe
 from tests.benchmarks.floors import Message
 
@@ -93,6 +97,16 @@ def changed(asset: Asset, revision: int) -> AssetChanged:
     )
 
 
+def seen(assets: Iterable[Asset], revision: int = 1) -> list[AssetSeen]:
+    """The same as the service sees it, of bytes that nobody else holds."""
+    reader = AssetReader()
+    return [reader.read(_record(message_of(changed(asset, revision)))) for asset in assets]
+
+
+def _record(message: Message) -> ConsumerRecord[bytes | None, bytes | None]:
+    return ConsumerRecord(ASSETS.name, 0, 0, 0, 0, message.key, message.value, None, -1, -1, tuple(message.headers))
+
+
 def message_of(event: AssetChanged) -> Message:
     """As the inventory's relay writes it."""
     asset = event.data.after
@@ -101,12 +115,20 @@ def message_of(event: AssetChanged) -> Message:
 
 
 def _copied(asset: Asset, copy: int) -> Asset:
-    """The same asset once more, sharing nothing with the first, and related to the copies of those that it is related to."""
+    """The same asset once more under another name, with another number of records, and related to the copies of those that it is related to."""
     if copy == 0:
         return asset
     relations = tuple(one.model_copy(update={"asset_id": _id_of(one.asset_id, copy)}) for one in asset.relations)
-    again = asset.model_copy(update={"asset_id": _id_of(asset.asset_id, copy), "relations": relations})
-    return Asset.model_validate_json(again.model_dump_json())
+    facts = dict(asset.facts)
+    if isinstance(count := facts.get("record_count"), int):
+        facts["record_count"] = count + copy
+    again = {
+        "asset_id": _id_of(asset.asset_id, copy),
+        "name": f"{asset.name} {copy}",
+        "facts": facts,
+        "relations": relations,
+    }
+    return asset.model_copy(update=again)
 
 
 def _id_of(asset_id: str, copy: int) -> str:

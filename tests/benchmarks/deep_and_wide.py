@@ -13,7 +13,7 @@ from libs.contracts import Asset, Relation
 from libs.standards import StandardsInForce
 from services.classification.domain import Classifier
 from services.classification.settings import BASE, Settings
-from tests.benchmarks.content import changed
+from tests.benchmarks.content import seen
 from tests.benchmarks.place import Place
 from tests.benchmarks.report import Result, Rounds
 
@@ -60,12 +60,12 @@ def _rate(shape: Callable[[int], Sequence[Asset]], size: int) -> float:
     """Affected assets a second, of both changes."""
     standard = Settings.model_construct(standard=BASE).read_standard()
     classifier = Classifier(StandardsInForce(standard), "990019", utc_now)
-    classifier.take([changed(asset, 1) for asset in shape(size)])
+    classifier.take(seen(shape(size)))
     root = _asset(ROOT)
-    raised, lowered = changed(root.model_copy(update={"facts": RESIDENTS}), 2), changed(root, 3)
+    raised, lowered = seen([root.model_copy(update={"facts": RESIDENTS})], 2), seen([root], 3)
     gc.collect()
     began = time.perf_counter()
-    told = [classifier.take([change]) for change in (raised, lowered)]
+    told = [classifier.take(change) for change in (raised, lowered)]
     seconds = time.perf_counter() - began
     if any(len({message.key for message in messages}) != size for messages in told):
         raise RuntimeError("a change of the root did not reach every asset")

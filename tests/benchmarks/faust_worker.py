@@ -19,8 +19,8 @@ from libs.bus.subscription import utc_now
 from libs.contracts.topics import ASSETS
 from libs.standards import StandardsInForce
 from services.classification.domain import Classifier
+from services.classification.reading import AssetReader
 from services.classification.settings import BASE, Settings
-from services.classification.worker import read_asset
 
 
 def main() -> None:
@@ -42,8 +42,11 @@ def main() -> None:
     )
     outputs = {name: app.topic(to) for name, to in told["outputs"].items()}
     register = app.Table("register", key_type=bytes, value_type=bytes)
-    classifier = Classifier(
-        StandardsInForce(Settings.model_construct(standard=BASE).read_standard()), told["municipality"], utc_now
+    reader, classifier = (
+        AssetReader(),
+        Classifier(
+            StandardsInForce(Settings.model_construct(standard=BASE).read_standard()), told["municipality"], utc_now
+        ),
     )
 
     @app.agent(app.topic(ASSETS.name))
@@ -52,7 +55,7 @@ def main() -> None:
         async for event in stream.events():
             if done == 0:
                 began = time.perf_counter()
-            asset = read_asset(event.message)
+            asset = reader.read(event.message)
             register[event.key] = event.value
             for message in classifier.take([asset]):
                 written += 1

@@ -15,14 +15,13 @@ from typing import NamedTuple
 
 import psutil
 
-from libs.contracts import AssetChanged
 from libs.contracts.topics import CLASSIFICATIONS
 from libs.standards import Standard, StandardsInForce, compile_standard
-from services.classification.domain import Classifier
+from services.classification.domain import AssetSeen, Classifier
 from services.classification.settings import BASE, Settings
 from services.classification.worker import GROUP
 from tests.benchmarks import classification_stream
-from tests.benchmarks.content import TIME, changed, register
+from tests.benchmarks.content import TIME, register, seen
 from tests.benchmarks.place import Place
 from tests.benchmarks.report import Result, Rounds
 
@@ -62,7 +61,7 @@ async def run(place: Place, count: int, rounds: int) -> Result:
     classifier = _filled(Classifier(StandardsInForce(_ending(rounds)), "990019", clock), count)
     gc.collect()
     held = psutil.Process().memory_info().rss - before
-    live = [changed(asset, 1) for asset in islice(register(count), _LIVE)]
+    live = seen(islice(register(count), _LIVE))
     quiet = [_taken(classifier, event, 2) for event in live]
     turned, streams = [], []
     for number in range(rounds):
@@ -104,19 +103,19 @@ def _ending(rounds: int) -> Standard:
 def _filled(classifier: Classifier, count: int) -> Classifier:
     assets = register(count)
     while piece := list(islice(assets, _TAKEN_AT_A_TIME)):
-        classifier.take([changed(asset, 1) for asset in piece])
+        classifier.take(seen(piece))
     return classifier
 
 
-def _taken(classifier: Classifier, event: AssetChanged, revision: int) -> float:
+def _taken(classifier: Classifier, event: AssetSeen, revision: int) -> float:
     """Seconds that a change of one asset takes."""
-    again = event.model_copy(update={"revision": revision})
+    again = event._replace(revision=revision)
     began = time.perf_counter()
     classifier.take([again])
     return time.perf_counter() - began
 
 
-def _turned(classifier: Classifier, live: Sequence[AssetChanged], revision: int) -> Turned:
+def _turned(classifier: Classifier, live: Sequence[AssetSeen], revision: int) -> Turned:
     """A change comes at the beginning of every so-manieth piece: it waits for that, and is taken, before which comes another piece."""
     told, waits, seconds = 0, [], 0.0
     for number in numbers():

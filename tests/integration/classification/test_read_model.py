@@ -21,8 +21,8 @@ from libs.observability import Metrics
 from libs.persistence import Pool
 from libs.standards import Standard, StandardsInForce
 from services.classification import store
-from services.classification.domain import Classifier
 from services.classification.worker import Projector
+from tests.classifiers import ToldClassifier
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 PROFILE = Profile.model_validate(yaml.safe_load(Path("samples/city/profile.yaml").read_text(encoding="utf-8")))
@@ -37,7 +37,7 @@ class Log:
 
     def __init__(self, standard: Standard) -> None:
         self.now = NOW
-        self._classifier = Classifier(StandardsInForce(standard), PROFILE.municipality, lambda: self.now)
+        self._classifier = ToldClassifier(StandardsInForce(standard), PROFILE.municipality, lambda: self.now)
         self._revisions: dict[str, int] = {}
         self.topics: dict[str, list[Any]] = {one.name: [] for one in (ASSETS, CLASSIFICATIONS, OBLIGATIONS, FINDINGS)}
 
@@ -52,7 +52,7 @@ class Log:
         })  # fmt: skip
         key = make_key(network, body, asset_id)
         self._add(ASSETS.name, key, event.model_dump_json().encode(), kafka_headers(event))
-        for message in self._classifier.take([event]):
+        for message in self._classifier.take_events([event]):
             self._add(*message)
 
     def _add(self, topic: str, key: bytes, value: bytes, headers: Sequence[tuple[str, bytes]]) -> None:

@@ -43,13 +43,14 @@ from libs.standards import (
     OverrideEdit,
     Standard,
     StandardsInForce,
-    Verdict,
     compile_standard,
     day_of,
 )
 from services.classification import domain
-from services.classification.domain import Classifier, Message
+from services.classification.domain import Message
 from services.classification.settings import BASE, Settings
+from tests.classifiers import ToldClassifier
+from tests.graphs import Told, told
 
 NETWORK_OF = {"mayor": "city", "election": "city", "waterworks": "water"}
 IDS = ("asset-a", "asset-b", "asset-c", "asset-d")
@@ -283,8 +284,8 @@ def standard() -> Standard:
     return Settings.model_construct(standard=BASE).read_standard().on(day_of(NOW))
 
 
-def new_classifier(standard: Standard, clock: Clock) -> Classifier:
-    return Classifier(StandardsInForce(standard), "990019", clock)
+def new_classifier(standard: Standard, clock: Clock) -> ToldClassifier:
+    return ToldClassifier(StandardsInForce(standard), "990019", clock)
 
 
 @given(steps=steps)
@@ -300,7 +301,7 @@ def test_events_tell_exactly_what_an_evaluation_from_scratch_finds(standard: Sta
 
         check(standard, known, classifier.due(), [], inventory)
         events = [event for asset_id, state in step.told for event in inventory.tell(asset_id, state)]
-        check(standard, known, classifier.take([*again, *events]), events, inventory)
+        check(standard, known, classifier.take_events([*again, *events]), events, inventory)
 
         check_state(standard, known, inventory, overrides, clock)
         assert classifier.due() == []
@@ -340,7 +341,7 @@ def test_a_standard_that_begins_to_hold_is_applied_piece_by_piece_while_changes_
             for event in overrides_of(step, overrides, clock):
                 classifier.learn(event)
             batch = [event for asset_id, state in step.told for event in inventory.tell(asset_id, state)]
-            transactions = [classifier.take(batch)]
+            transactions = [classifier.take_events(batch)]
             transactions += [classifier.due() for _ in range(asked[number] if number < len(asked) else 1)]
             for messages in transactions:
                 tell_news(dated, known, messages)
@@ -407,9 +408,9 @@ def test_a_restart_is_not_seen_in_the_events(standard: Standard, steps: Sequence
         again = inventory.log[len(inventory.log) - step.again :]
         batch = [*again, *(event for asset_id, state in step.told for event in inventory.tell(asset_id, state))]
 
-        messages = steady.take(batch)
+        messages = steady.take_events(batch)
 
-        assert restarted.take(batch) == messages
+        assert restarted.take_events(batch) == messages
         published += messages
 
 
@@ -424,7 +425,7 @@ def test_what_was_decided_while_it_was_away_is_told_after_a_restart(standard: St
         restarted = new_classifier(standard, clock)
 
         missing = restored(restarted, overrides, inventory.log, published, compacted=step.compacted)
-        told = restarted.take([one for asset_id, state in step.told for one in inventory.tell(asset_id, state)])
+        told = restarted.take_events([one for asset_id, state in step.told for one in inventory.tell(asset_id, state)])
 
         for messages in (missing, told):
             listen(standard, known, messages)
@@ -437,7 +438,7 @@ def overrides_of(step: Step, overrides: Overrides, clock: Clock) -> list[Overrid
 
 
 def restored(
-    classifier: Classifier,
+    classifier: ToldClassifier,
     overrides: Overrides,
     log: Sequence[AssetChanged],
     published: Sequence[Message],
@@ -448,17 +449,11 @@ def restored(
     for event in overrides.last.values() if compacted else overrides.log:
         classifier.learn(event)
     kept = {(message.topic, message.key): message for message in published} if compacted else enumerate(published)
-    for message in dict(kept).values():
-        if message.topic == CLASSIFICATIONS.name:
-            classifier.recall_levels(message.key, ClassificationChanged.model_validate_json(message.value))
-        elif message.topic == FINDINGS.name:
-            classifier.recall_finding(FindingChanged.model_validate_json(message.value))
-        else:
-            classifier.recall_obligations(message.key, ObligationsChanged.model_validate_json(message.value))
+    classifier.recall(dict(kept).values())
     if compacted:
         last = {(event.body, event.subject): event for event in log}
         log = [event for event in log if last[event.body, event.subject] is event]
-    return classifier.take(log)
+    return classifier.begin_again(log)
 
 
 def listen(standard: Standard, known: Consumer, messages: Sequence[Message]) -> None:
@@ -551,14 +546,16 @@ def from_scratch(
     verdicts = [
         verdict
         for network in sorted(set(NETWORK_OF.values()))
-        for verdict in NetworkGraph(standard).apply(
-            [one for one in assets if one.network == network], overrides.edits(standard, network, now)
+        for verdict in told(
+            NetworkGraph(standard),
+            [one for one in assets if one.network == network],
+            overrides.edits(standard, network, now),
         )
     ]
     return {make_key(one.asset.network, one.asset.body, one.asset.asset_id): verdict_of(one) for one in verdicts}
 
 
-def verdict_of(verdict: Verdict) -> tuple[Any, ...]:
+def verdict_of(verdict: Told) -> tuple[Any, ...]:
     assert verdict.levels is not None
     return (verdict.levels.model_dump(), seen(verdict.explanations), verdict.obligations)
 

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.contracts import Asset, AssetStatus, DeclaredLevels, Dimension, OverrideRef, Relation, RelationType
-from libs.standards import NetworkGraph, Standard, StandardDocument, Verdict, compile_standard
+from libs.standards import Case, NetworkGraph, Standard, StandardDocument, compile_standard
 from libs.standards.graph import GraphOverride, OverrideEdit
+from tests.graphs import Told, told
 
 IDS = tuple("abcdefgh")
 BODIES = ("mayor", "election")
@@ -141,7 +142,7 @@ def naive(
     again until nothing gets better."""
     own: dict[str, list[tuple[int, Any]]] = {}
     for asset_id, asset in register.items():
-        derived = standard.derive(asset.kind, asset.zone, asset.facts)
+        derived = standard.derive(Case(asset.kind, asset.zone, asset.facts))
         own[asset_id] = []
         for index, dimension in enumerate(DIMENSIONS):
             declared = getattr(asset.declared, dimension)
@@ -152,7 +153,8 @@ def naive(
             why: Any = "declared" if is_declared else derived.rules[index].id
             if (override := overrides.get((asset_id, asset.body, index))) is not None:
                 best, why = override.rank, override.ref
-            own[asset_id].append((best, why))
+            said = declared if rank >= 0 else None
+            own[asset_id].append((best, why, (said, scale[derived.ranks[index]])))
     found: dict[str, list[Any]] = {asset_id: [] for asset_id in register}
     for index in range(3):
         labels = {asset_id: (-own[asset_id][index][0], 0, asset_id, "", "") for asset_id in register}
@@ -176,15 +178,15 @@ def naive(
                 way.append(register[at].body)
             foreign = next((body for body in way if body != register[asset_id].body), None)
             seen = ("", "") if foreign else (origin, own[origin][index][1])
-            found[asset_id].append((SCALES[DIMENSIONS[index]][-rank], *seen, foreign))
+            found[asset_id].append((SCALES[DIMENSIONS[index]][-rank], *seen, foreign, own[asset_id][index][2]))
     return {
         asset_id: (
             register[asset_id].body,
             *reasons,
-            standard.obligations(
+            standard.binding(
+                Case(register[asset_id].kind, register[asset_id].zone, register[asset_id].facts),
                 tuple(SCALES[name].index(reason[0]) for name, reason in zip(SCALES, reasons, strict=True)),  # type: ignore[arg-type]
-                register[asset_id].kind, register[asset_id].zone, register[asset_id].facts,
-            ),
+            ).obligations,
         )
         for asset_id, reasons in found.items()
     }  # fmt: skip
@@ -197,10 +199,10 @@ def test_each_change_leaves_what_an_evaluation_from_scratch_finds(
     graph = NetworkGraph(standard)
     register: dict[str, Asset] = {}
     overrides: dict[tuple[str, str, int], GraphOverride] = {}
-    shown: dict[str, Verdict] = {}
+    shown: dict[str, Told] = {}
     before: dict[str, tuple[Any, ...]] = {}
     for batch, edits in batches:
-        verdicts = {verdict.asset.asset_id: verdict for verdict in graph.apply(batch, edits)}
+        verdicts = {verdict.asset.asset_id: verdict for verdict in told(graph, batch, edits)}
         for asset_id, body, dimension, override in edits:
             key = (asset_id, body, DIMENSIONS.index(dimension))
             overrides.pop(key, None)
@@ -225,13 +227,14 @@ def test_each_change_leaves_what_an_evaluation_from_scratch_finds(
     assert len(graph) == len(register)
 
 
-def _agrees(verdict: Verdict, found: tuple[Any, ...], register: Mapping[str, Asset]) -> None:
+def _agrees(verdict: Told, found: tuple[Any, ...], register: Mapping[str, Asset]) -> None:
     assert verdict.levels is not None
     assert verdict.obligations == found[-1]
     asset_id, body = verdict.asset.asset_id, verdict.asset.body
-    for dimension, (level, origin, why, foreign) in zip(DIMENSIONS, found[1:-1], strict=True):
+    for dimension, (level, origin, why, foreign, by_itself) in zip(DIMENSIONS, found[1:-1], strict=True):
         explanation = verdict.explanations[dimension]
         assert getattr(verdict.levels, dimension) == explanation.level == level
+        assert (explanation.declared, explanation.derived) == by_itself
         if origin == asset_id:
             if isinstance(why, OverrideRef):
                 assert (explanation.origin, explanation.override) == ("override", why)
@@ -262,13 +265,13 @@ def test_the_order_in_which_assets_become_known_does_not_matter(
     order.shuffle(shuffled)
     together, one_by_one = NetworkGraph(standard), NetworkGraph(standard)
 
-    at_once = {verdict.asset.asset_id: verdict for verdict in together.apply(list(latest.values()))}
-    in_turn: dict[str, Verdict] = {}
+    at_once = {verdict.asset.asset_id: verdict for verdict in told(together, list(latest.values()))}
+    in_turn: dict[str, Told] = {}
     for asset in shuffled:
-        in_turn |= {verdict.asset.asset_id: verdict for verdict in one_by_one.apply([asset])}
+        in_turn |= {verdict.asset.asset_id: verdict for verdict in told(one_by_one, [asset])}
     for asset_id, asset in latest.items():
         if asset.status is AssetStatus.ACTIVE:
-            in_turn |= {verdict.asset.asset_id: verdict for verdict in one_by_one.apply([asset])}
+            in_turn |= {verdict.asset.asset_id: verdict for verdict in told(one_by_one, [asset])}
             assert at_once[asset_id].levels == in_turn[asset_id].levels
             assert at_once[asset_id].explanations == in_turn[asset_id].explanations
             assert at_once[asset_id].obligations == in_turn[asset_id].obligations
@@ -283,10 +286,10 @@ def test_a_cycle_does_not_hold_itself_up_after_its_only_source_is_gone(standard:
 
     source = system("s", "a").model_copy(update={"facts": {"grade": 3}})
     graph = NetworkGraph(standard)
-    raised = graph.apply([system("a", "b"), system("b", "c"), system("c", "a"), source])
+    raised = told(graph, [system("a", "b"), system("b", "c"), system("c", "a"), source])
     assert {verdict.levels.confidentiality for verdict in raised if verdict.levels} == {"3"}
 
-    lowered = graph.apply([source.model_copy(update={"status": AssetStatus.RETIRED})])
+    lowered = told(graph, [source.model_copy(update={"status": AssetStatus.RETIRED})])
 
     assert {verdict.asset.asset_id: verdict.levels and verdict.levels.confidentiality for verdict in lowered} == {
         "s": None, "a": "1", "b": "1", "c": "1",
@@ -309,12 +312,12 @@ def copies(asset_id: str, *sources: str, body: str = "mayor", grade: int = 0) ->
 def test_a_better_way_further_up_is_told_to_all_that_hang_on_it(standard: Standard) -> None:
     """The level, its distance and its origin stay; but the way no longer leads past another body's asset."""
     graph = NetworkGraph(standard)
-    graph.apply([copies("x", grade=3), copies("n", "x", body="election"), copies("y", "m", "n"), copies("z", "y")])
+    told(graph, [copies("x", grade=3), copies("n", "x", body="election"), copies("y", "m", "n"), copies("z", "y")])
 
-    told = {verdict.asset.asset_id: verdict for verdict in graph.apply([copies("m", "x")])}
+    after = {verdict.asset.asset_id: verdict for verdict in told(graph, [copies("m", "x")])}
 
-    assert told.keys() == {"m", "y", "z"}
-    source = told["z"].explanations[Dimension.CONFIDENTIALITY].inherited_from
+    assert after.keys() == {"m", "y", "z"}
+    source = after["z"].explanations[Dimension.CONFIDENTIALITY].inherited_from
     assert source is not None
     assert (source.body, source.asset_id, source.path) == ("mayor", "x", ("y", "m", "x"))
 
@@ -324,10 +327,10 @@ def test_what_changes_only_out_of_sight_of_a_body_is_not_told_to_it(standard: St
     declared = DeclaredLevels(confidentiality="3", integrity="2")
     graph = NetworkGraph(standard)
     hidden = copies("x", body="election", grade=3)
-    graph.apply([hidden, copies("y", "x")])
+    told(graph, [hidden, copies("y", "x")])
 
-    another_reason = graph.apply([copies("x", body="election").model_copy(update={"declared": declared})])
-    another_origin = graph.apply([copies("x", "w", body="election"), copies("w", body="election", grade=3)])
+    another_reason = told(graph, [copies("x", body="election").model_copy(update={"declared": declared})])
+    another_origin = told(graph, [copies("x", "w", body="election"), copies("w", body="election", grade=3)])
 
     assert [verdict.asset.asset_id for verdict in another_reason] == ["x"]
     assert {verdict.asset.asset_id for verdict in another_origin} == {"x", "w"}
@@ -335,17 +338,17 @@ def test_what_changes_only_out_of_sight_of_a_body_is_not_told_to_it(standard: St
 
 def test_another_way_from_the_same_origin_is_no_change(standard: Standard) -> None:
     graph = NetworkGraph(standard)
-    graph.apply([copies("x", grade=3), copies("l", "x"), copies("m", "x"), copies("y", "l", "m")])
+    told(graph, [copies("x", grade=3), copies("l", "x"), copies("m", "x"), copies("y", "l", "m")])
 
-    told = graph.apply([copies("l")])
+    after = told(graph, [copies("l")])
 
-    assert {verdict.asset.asset_id for verdict in told} == {"l"}
+    assert {verdict.asset.asset_id for verdict in after} == {"l"}
 
 
 def test_an_asset_that_moves_to_another_body_is_told_again(standard: Standard) -> None:
     graph = NetworkGraph(standard)
-    graph.apply([copies("y")])
+    told(graph, [copies("y")])
 
-    [moved] = graph.apply([copies("y", body="election")])
+    [moved] = told(graph, [copies("y", body="election")])
 
     assert moved.changed

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.contracts import Asset, AssetStatus, DeclaredLevels, Dimension, Relation, RelationType
-from libs.standards import Standard, StandardDocument, compile_standard
+from libs.standards import Case, Standard, StandardDocument, compile_standard
 from libs.standards.what_if import FactChanges, compare
 
 IDS = tuple("abcdefgh")
@@ -141,7 +141,7 @@ def naive(shape: Shape, register: Sequence[Asset], changes: Mapping[str, FactCha
     }
     ranks: dict[str, list[int]] = {}
     for name, asset in members.items():
-        derived = list(in_use.derive(asset.kind, asset.zone, facts[name]).ranks)
+        derived = list(in_use.derive(Case(asset.kind, asset.zone, facts[name])).ranks)
         declared = asset.declared.confidentiality
         ranks[name] = [max(derived[0], shape.codes.find(declared) if declared else -1), *derived[1:]]
     ways = set[tuple[str, str]]()
@@ -155,7 +155,12 @@ def naive(shape: Shape, register: Sequence[Asset], changes: Mapping[str, FactCha
         for source, sink in ways:
             ranks[sink] = [max(pair) for pair in zip(ranks[source], ranks[sink], strict=True)]
     return {
-        name: (own, in_use.obligations((own[0], own[1], own[2]), members[name].kind, members[name].zone, facts[name]))
+        name: (
+            own,
+            in_use.binding(
+                Case(members[name].kind, members[name].zone, facts[name]), (own[0], own[1], own[2])
+            ).obligations,
+        )
         for name, own in ranks.items()
     }
 

@@ -12,15 +12,16 @@ import pytest
 from libs.contracts import ClassificationChanged, ObligationsChanged
 from libs.contracts.topics import CLASSIFICATIONS, OBLIGATIONS
 from libs.standards import Standard, StandardsInForce, compile_standard
-from services.classification.domain import Classifier, Message
+from services.classification.domain import Message
+from tests.classifiers import ToldClassifier
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 RESIDENTS = {"data_kinds": ["resident"], "personal_data": True, "record_count": 91234}
 
 
 @pytest.fixture
-def classifier(standard: Standard) -> Classifier:
-    return Classifier(StandardsInForce(standard), "990019", lambda: NOW)
+def classifier(standard: Standard) -> ToldClassifier:
+    return ToldClassifier(StandardsInForce(standard), "990019", lambda: NOW)
 
 
 def levels(messages: Sequence[Message]) -> dict[str, ClassificationChanged]:
@@ -36,8 +37,8 @@ def duties(messages: Sequence[Message]) -> dict[str, ObligationsChanged]:
 
 
 class TestTake:
-    def test_a_new_asset_has_levels_and_obligations(self, classifier: Classifier, changed: Any) -> None:
-        messages = classifier.take([changed("roll", facts=RESIDENTS, zone="mynumber", trace=7)])
+    def test_a_new_asset_has_levels_and_obligations(self, classifier: ToldClassifier, changed: Any) -> None:
+        messages = classifier.take_events([changed("roll", facts=RESIDENTS, zone="mynumber", trace=7)])
 
         event, duty = levels(messages)["roll"], duties(messages)["roll"]
         assert event.data.before is None
@@ -51,18 +52,18 @@ class TestTake:
         assert "H-07" in duty.data.in_force
         assert duty.data.lifted == ()
 
-    def test_what_changes_nothing_publishes_nothing(self, classifier: Classifier, changed: Any) -> None:
-        classifier.take([changed("roll", facts=RESIDENTS)])
+    def test_what_changes_nothing_publishes_nothing(self, classifier: ToldClassifier, changed: Any) -> None:
+        classifier.take_events([changed("roll", facts=RESIDENTS)])
 
-        assert classifier.take([changed("roll", facts={**RESIDENTS, "location": ""})]) == []
+        assert classifier.take_events([changed("roll", facts={**RESIDENTS, "location": ""})]) == []
 
     def test_what_the_ledger_declares_is_told_also_where_something_else_binds(
-        self, classifier: Classifier, changed: Any
+        self, classifier: ToldClassifier, changed: Any
     ) -> None:
         stores = [("stores", "roll")]
-        classifier.take([changed("roll", facts=RESIDENTS), changed("system", kind="system", relations=stores)])
+        classifier.take_events([changed("roll", facts=RESIDENTS), changed("system", kind="system", relations=stores)])
 
-        messages = classifier.take(
+        messages = classifier.take_events(
             [changed("system", kind="system", relations=stores, declared={"confidentiality": "3C"})]
         )
 
@@ -81,10 +82,10 @@ class TestTake:
                 }
             )
         )
-        classifier = Classifier(StandardsInForce(standard, {"waterworks": own}), "990019", lambda: NOW)
+        classifier = ToldClassifier(StandardsInForce(standard, {"waterworks": own}), "990019", lambda: NOW)
         theirs = {"body": "waterworks", "network": "waterworks"}
 
-        messages = classifier.take(
+        messages = classifier.take_events(
             [
                 changed("roll", facts=RESIDENTS, zone="mynumber"),
                 changed("meters", facts=RESIDENTS, zone="mynumber", **theirs),
@@ -96,16 +97,16 @@ class TestTake:
         assert at_the_waterworks.standardversion == own.version != standard.version
         assert set(at_the_mayors.data.in_force) - set(at_the_waterworks.data.in_force) == {"H-07"}
 
-    def test_a_revision_seen_before_is_passed_over(self, classifier: Classifier, changed: Any) -> None:
+    def test_a_revision_seen_before_is_passed_over(self, classifier: ToldClassifier, changed: Any) -> None:
         first, second = changed("roll", facts=RESIDENTS), changed("roll", facts={"published": True})
-        classifier.take([first, second])
+        classifier.take_events([first, second])
 
-        assert classifier.take([first]) == []
+        assert classifier.take_events([first]) == []
 
-    def test_a_downgrade_lifts(self, classifier: Classifier, changed: Any) -> None:
-        classifier.take([changed("roll", facts=RESIDENTS)])
+    def test_a_downgrade_lifts(self, classifier: ToldClassifier, changed: Any) -> None:
+        classifier.take_events([changed("roll", facts=RESIDENTS)])
 
-        messages = classifier.take([changed("roll", facts={"published": True})])
+        messages = classifier.take_events([changed("roll", facts={"published": True})])
 
         event, duty = levels(messages)["roll"], duties(messages)["roll"]
         assert event.data.before is not None
@@ -115,10 +116,10 @@ class TestTake:
         assert "H-07" in {one.id for one in duty.data.lifted}
         assert not {one.id for one in duty.data.lifted} & set(duty.data.in_force)
 
-    def test_a_retired_asset_is_freed_of_everything(self, classifier: Classifier, changed: Any) -> None:
-        imposed = duties(classifier.take([changed("roll", facts=RESIDENTS)]))["roll"].data.in_force
+    def test_a_retired_asset_is_freed_of_everything(self, classifier: ToldClassifier, changed: Any) -> None:
+        imposed = duties(classifier.take_events([changed("roll", facts=RESIDENTS)]))["roll"].data.in_force
 
-        messages = classifier.take([changed("roll", facts=RESIDENTS, retired=True)])
+        messages = classifier.take_events([changed("roll", facts=RESIDENTS, retired=True)])
 
         assert levels(messages)["roll"].data.after is None
         assert levels(messages)["roll"].data.explanations == {}
@@ -126,14 +127,14 @@ class TestTake:
         assert tuple(one.id for one in duties(messages)["roll"].data.lifted) == imposed
 
     def test_an_asset_retired_before_it_was_known_is_never_mentioned(
-        self, classifier: Classifier, changed: Any
+        self, classifier: ToldClassifier, changed: Any
     ) -> None:
-        assert classifier.take([changed("roll", retired=True)]) == []
+        assert classifier.take_events([changed("roll", retired=True)]) == []
 
-    def test_levels_go_up_the_relations(self, classifier: Classifier, changed: Any) -> None:
+    def test_levels_go_up_the_relations(self, classifier: ToldClassifier, changed: Any) -> None:
         stores = [("stores", "roll")]
-        before = classifier.take([changed("system", kind="system", relations=stores)])
-        after = classifier.take([changed("roll", facts=RESIDENTS)])
+        before = classifier.take_events([changed("system", kind="system", relations=stores)])
+        after = classifier.take_events([changed("roll", facts=RESIDENTS)])
 
         assert levels(before)["system"].data.explanations["confidentiality"].origin == "derived"
         explanation = levels(after)["system"].data.explanations["confidentiality"]
@@ -141,8 +142,8 @@ class TestTake:
         assert explanation.inherited_from is not None
         assert explanation.inherited_from.path == ("roll",)
 
-    def test_no_event_of_a_body_names_an_asset_of_another(self, classifier: Classifier, changed: Any) -> None:
-        messages = classifier.take([
+    def test_no_event_of_a_body_names_an_asset_of_another(self, classifier: ToldClassifier, changed: Any) -> None:
+        messages = classifier.take_events([
             changed("server", kind="system", name="共用サーバ"),
             changed("secret-roll", body="election", name="選挙人名簿", facts={"data_kinds": ["election"], "personal_data": True}),
             changed("system", body="election", kind="system", relations=[("stores", "secret-roll"), ("runs_on", "server")]),
@@ -160,16 +161,18 @@ class TestTake:
 
     @pytest.mark.parametrize("at_once", [True, False])
     def test_an_asset_that_moves_is_freed_under_its_old_key_and_bound_under_the_new(
-        self, classifier: Classifier, changed: Any, *, at_once: bool
+        self, classifier: ToldClassifier, changed: Any, *, at_once: bool
     ) -> None:
-        classifier.take([changed("roll", facts=RESIDENTS)])
+        classifier.take_events([changed("roll", facts=RESIDENTS)])
         leaves, arrives = (
             changed("roll", facts=RESIDENTS, retired=True),
             changed("roll", facts=RESIDENTS, body="election"),
         )
 
         messages = (
-            classifier.take([leaves, arrives]) if at_once else [*classifier.take([leaves]), *classifier.take([arrives])]
+            classifier.take_events([leaves, arrives])
+            if at_once
+            else [*classifier.take_events([leaves]), *classifier.take_events([arrives])]
         )
 
         last = {
@@ -181,15 +184,15 @@ class TestTake:
         assert "H-07" in last[b"mayor/election/roll"].data.in_force
 
     def test_what_comes_late_under_the_key_before_a_move_does_not_undo_it(
-        self, classifier: Classifier, changed: Any
+        self, classifier: ToldClassifier, changed: Any
     ) -> None:
         holds = changed("system", kind="system", relations=[("stores", "roll")])
-        classifier.take([changed("roll", facts=RESIDENTS), holds])
+        classifier.take_events([changed("roll", facts=RESIDENTS), holds])
         leaves, arrives = changed("roll", retired=True), changed("roll", facts=RESIDENTS, body="election")
-        classifier.take([arrives])
+        classifier.take_events([arrives])
 
-        late = classifier.take([leaves])
-        downgraded = classifier.take([changed("roll", body="election", facts={"published": True})])
+        late = classifier.take_events([leaves])
+        downgraded = classifier.take_events([changed("roll", body="election", facts={"published": True})])
 
         assert {one.key for one in late} == {b"mayor/mayor/roll"}
         assert levels(late)["roll"].data.after is None
@@ -200,38 +203,29 @@ class TestRecall:
     def test_a_new_life_goes_on_where_the_last_one_ended(self, standard: Standard, changed: Any) -> None:
         events = [changed("roll", facts=RESIDENTS), changed("system", kind="system", relations=[("stores", "roll")])]
         first, second = (
-            Classifier(StandardsInForce(standard), "990019", lambda: NOW),
-            Classifier(StandardsInForce(standard), "990019", lambda: NOW),
+            ToldClassifier(StandardsInForce(standard), "990019", lambda: NOW),
+            ToldClassifier(StandardsInForce(standard), "990019", lambda: NOW),
         )
-        recall(second, first.take(events))
 
-        assert second.take(events) == []
-        gone = second.take([changed("roll", facts=RESIDENTS, retired=True)])
+        assert second.begin_again(events, first.take_events(events)) == []
+        gone = second.take_events([changed("roll", facts=RESIDENTS, retired=True)])
         assert levels(gone)["system"].revision == 2
 
     def test_what_was_cut_off_between_is_made_up_for(self, standard: Standard, changed: Any) -> None:
         events = [changed("roll", facts=RESIDENTS), changed("other", facts=RESIDENTS)]
         first, second = (
-            Classifier(StandardsInForce(standard), "990019", lambda: NOW),
-            Classifier(StandardsInForce(standard), "990019", lambda: NOW),
+            ToldClassifier(StandardsInForce(standard), "990019", lambda: NOW),
+            ToldClassifier(StandardsInForce(standard), "990019", lambda: NOW),
         )
-        recall(second, first.take(events[:1]))
+        published = first.take_events(events[:1])
 
-        assert set(levels(second.take(events))) == {"other"}
-
-
-def recall(classifier: Classifier, messages: Sequence[Message]) -> None:
-    for message in messages:
-        if message.topic == CLASSIFICATIONS.name:
-            classifier.recall_levels(message.key, ClassificationChanged.model_validate_json(message.value))
-        else:
-            classifier.recall_obligations(message.key, ObligationsChanged.model_validate_json(message.value))
+        assert set(levels(second.begin_again(events, published))) == {"other"}
 
 
-def test_headers_say_what_the_envelope_says(classifier: Classifier, changed: Any) -> None:
+def test_headers_say_what_the_envelope_says(classifier: ToldClassifier, changed: Any) -> None:
     from libs.contracts import kafka_headers
 
-    for message in classifier.take([changed("roll", facts=RESIDENTS, zone="mynumber", section="市民課")]):
+    for message in classifier.take_events([changed("roll", facts=RESIDENTS, zone="mynumber", section="市民課")]):
         model = ClassificationChanged if message.topic == CLASSIFICATIONS.name else ObligationsChanged
         event = model.model_validate_json(message.value)
         assert sorted(message.headers) == sorted(kafka_headers(event))

@@ -28,7 +28,9 @@ from libs.contracts import (
 )
 from libs.contracts.topics import CLASSIFICATIONS
 from libs.standards import NetworkGraph, Standard, StandardsInForce, compile_standard
-from services.classification.domain import Classifier, Message
+from services.classification.domain import Message
+from tests.classifiers import ToldClassifier
+from tests.graphs import told
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 IDS = ("a", "b", "c", "d")
@@ -102,13 +104,9 @@ def batches(events: Sequence[AssetChanged], cuts: Iterable[int]) -> list[Sequenc
 
 def new_life(
     standard: Standard, published: Iterable[Message], withdrawn: Mapping[str, DutyRef] | None = None
-) -> Classifier:
-    classifier = Classifier(StandardsInForce(standard), "990019", lambda: NOW, withdrawn)
-    for message in published:
-        if message.topic == CLASSIFICATIONS.name:
-            classifier.recall_levels(message.key, ClassificationChanged.model_validate_json(message.value))
-        else:
-            classifier.recall_obligations(message.key, ObligationsChanged.model_validate_json(message.value))
+) -> ToldClassifier:
+    classifier = ToldClassifier(StandardsInForce(standard), "990019", lambda: NOW, withdrawn)
+    classifier.recall(published)
     return classifier
 
 
@@ -130,7 +128,7 @@ def evaluated(standard: Standard, events: Iterable[AssetChanged]) -> Last:
     register = {one.data.after.asset_id: one.data.after for one in events}
     return {
         f"mayor/{verdict.asset.body}/{verdict.asset.asset_id}".encode(): (verdict.levels, verdict.obligations)
-        for verdict in NetworkGraph(standard).apply(list(register.values()))
+        for verdict in told(NetworkGraph(standard), register.values())
         if verdict.levels is not None
     }
 
@@ -145,10 +143,10 @@ def test_batches_and_restarts_make_no_difference(
     for number, batch in enumerate(batches(events, cuts)):
         if number in deaths:
             classifier = new_life(standard, messages)
-            assert classifier.take(done) == []
-        messages += classifier.take(batch)
+            assert classifier.begin_again(done) == []
+        messages += classifier.take_events(batch)
         done += batch
-        assert classifier.take(batch) == []
+        assert classifier.take_events(batch) == []
 
     assert last_of(messages) == evaluated(standard, events)
 
@@ -161,7 +159,7 @@ def test_every_event_follows_from_the_one_before(
     levels: dict[bytes, ClassificationChanged] = {}
     duties: dict[bytes, ObligationsChanged] = {}
     told: dict[bytes, list[int]] = {}
-    for message in (one for batch in batches(events, cuts) for one in classifier.take(batch)):
+    for message in (one for batch in batches(events, cuts) for one in classifier.take_events(batch)):
         if message.topic == CLASSIFICATIONS.name:
             check_levels(levels.get(message.key), changed := ClassificationChanged.model_validate_json(message.value))
             levels[message.key] = changed
@@ -194,7 +192,7 @@ def check_duties(before: ObligationsChanged | None, now: ObligationsChanged) -> 
 @given(events=histories())
 def test_what_is_written_is_what_the_models_would_write(standard: Standard, events: list[AssetChanged]) -> None:
     classifier = new_life(standard, ())
-    for message in (one for change in events for one in classifier.take([change])):
+    for message in (one for change in events for one in classifier.take_events([change])):
         model = ClassificationChanged if message.topic == CLASSIFICATIONS.name else ObligationsChanged
         read = model.model_validate_json(message.value)
         assert json.loads(message.value) == json.loads(read.model_dump_json(exclude_unset=True))
@@ -212,9 +210,9 @@ def test_a_standard_that_withdraws_a_duty_lifts_it_and_nothing_else(
     rest = tuple(duty for duty in document.obligations if duty.id != WITHDRAWN)
     later = compile_standard(document.model_copy(update={"version": "2099.1", "obligations": rest}), standard.day)
     known = {WITHDRAWN: standard.duty_ref(WITHDRAWN)} if text_is_known else {}
-    messages = new_life(standard, ()).take(events)
+    messages = new_life(standard, ()).take_events(events)
 
-    differences = new_life(later, messages, known).take(events)
+    differences = new_life(later, messages, known).begin_again(events)
 
     assert last_of([*messages, *differences]) == evaluated(later, events)
     for message in differences:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ import pytest
 import yaml
 
 from libs.contracts import AssetChanged, ClassificationChanged, Dimension, ObligationsChanged
-from libs.contracts.topics import CLASSIFICATIONS
+from libs.contracts.topics import CLASSIFICATIONS, OBLIGATIONS
 from libs.standards import Standard, StandardsInForce
-from services.classification.domain import Classifier, Message
+from services.classification.domain import Message
+from tests.classifiers import ToldClassifier
 
 TABLE = Path(__file__).parents[2] / "data" / "standards" / "lifting.yaml"
 CASES = [pytest.param(case["steps"], id=case["case"]) for case in yaml.safe_load(TABLE.read_text(encoding="utf-8"))]
@@ -42,6 +43,13 @@ class Consumer:
                 self.duties[event.subject] = self.came[event.subject] = event
             assert event.revision == before.get(event.subject, 0) + 1
 
+    def last(self) -> Iterator[Message]:
+        """The messages by which it knows what it knows, as compaction leaves them."""
+        for topic, events in ((CLASSIFICATIONS.name, self.levels), (OBLIGATIONS.name, self.duties)):
+            for event in events.values():
+                key = f"mayor/mayor/{event.subject}".encode()
+                yield Message(topic, key, event.model_dump_json(exclude_unset=True).encode(), [])
+
     def revision(self, name: str) -> int:
         return max(event.revision or 0 for known in (self.levels, self.duties) if (event := known.get(name)))
 
@@ -51,26 +59,22 @@ class Consumer:
 def test_events_tell_what_the_table_tells(
     standard: Standard, changed: Any, steps: Sequence[Mapping[str, Any]], *, restart: bool
 ) -> None:
-    consumer, classifier = Consumer(), Classifier(StandardsInForce(standard), "990019", lambda: NOW)
+    consumer, classifier = Consumer(), ToldClassifier(StandardsInForce(standard), "990019", lambda: NOW)
     events: list[AssetChanged] = []
     for step in steps:
         if restart:
             classifier = restarted(standard, consumer, events)
         batch = [event_of(changed, given) for given in step["assets"]]
-        consumer.hear(classifier.take(batch))
+        consumer.hear(classifier.take_events(batch))
         events += batch
         for expected in step["expect"]:
             check(consumer, expected, step["step"])
 
 
-def restarted(standard: Standard, consumer: Consumer, events: Sequence[AssetChanged]) -> Classifier:
+def restarted(standard: Standard, consumer: Consumer, events: Sequence[AssetChanged]) -> ToldClassifier:
     """A new life on what compaction leaves of the topics; it has nothing to say."""
-    classifier = Classifier(StandardsInForce(standard), "990019", lambda: NOW)
-    for known in consumer.levels.values():
-        classifier.recall_levels(f"mayor/mayor/{known.subject}".encode(), known)
-    for duties in consumer.duties.values():
-        classifier.recall_obligations(f"mayor/mayor/{duties.subject}".encode(), duties)
-    assert classifier.take({event.subject: event for event in events}.values()) == []
+    classifier = ToldClassifier(StandardsInForce(standard), "990019", lambda: NOW)
+    assert classifier.begin_again({event.subject: event for event in events}.values(), consumer.last()) == []
     return classifier
 
 

@@ -11,7 +11,8 @@ import pytest
 from libs.contracts import ObligationsChanged
 from libs.contracts.topics import OBLIGATIONS
 from libs.standards import Standard, StandardsInForce, compile_standard
-from services.classification.domain import Classifier, Message
+from services.classification.domain import Message
+from tests.classifiers import ToldClassifier
 
 MIDNIGHT_IN_JAPAN = datetime(2027, 6, 30, 15, tzinfo=UTC)
 
@@ -30,8 +31,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def classifier(standard: Standard, clock: Clock) -> Classifier:
-    return Classifier(StandardsInForce(standard), "990019", clock)
+def classifier(standard: Standard, clock: Clock) -> ToldClassifier:
+    return ToldClassifier(StandardsInForce(standard), "990019", clock)
 
 
 def duties(messages: list[Message]) -> dict[str, ObligationsChanged]:
@@ -41,10 +42,10 @@ def duties(messages: list[Message]) -> dict[str, ObligationsChanged]:
 
 
 def test_an_obligation_begins_at_midnight_in_japan_with_no_event(
-    classifier: Classifier, clock: Clock, changed: Any
+    classifier: ToldClassifier, clock: Clock, changed: Any
 ) -> None:
     existing = {"introduced_on": "2020-04-01"}
-    first = classifier.take([changed("old", kind="system", facts=existing), changed("new", kind="system")])
+    first = classifier.take_events([changed("old", kind="system", facts=existing), changed("new", kind="system")])
     assert not any(b'"T-33"' in message.value for message in first)
     assert classifier.due() == []
 
@@ -59,12 +60,12 @@ def test_an_obligation_begins_at_midnight_in_japan_with_no_event(
 
 
 def test_a_change_that_comes_first_after_midnight_brings_the_others_along(
-    classifier: Classifier, clock: Clock, changed: Any
+    classifier: ToldClassifier, clock: Clock, changed: Any
 ) -> None:
-    classifier.take([changed("one", kind="system")])
+    classifier.take_events([changed("one", kind="system")])
     clock.now = MIDNIGHT_IN_JAPAN
 
-    told = [event.subject for event in map(_event, classifier.take([changed("two", kind="system")])) if event]
+    told = [event.subject for event in map(_event, classifier.take_events([changed("two", kind="system")])) if event]
 
     assert told == ["one", "two"]
 
@@ -80,15 +81,12 @@ def test_an_obligation_ceases_too_and_a_restart_finds_the_same(standard: Standar
     )
     standards = StandardsInForce(compile_standard(ended))
     asset = changed("desk", kind="system", zone="internet")
-    lived, restarted = Classifier(standards, "990019", clock), Classifier(standards, "990019", clock)
-    before = lived.take([asset])
+    lived, restarted = ToldClassifier(standards, "990019", clock), ToldClassifier(standards, "990019", clock)
+    before = lived.take_events([asset])
     clock.now = MIDNIGHT_IN_JAPAN
 
     told = duties(lived.due())["desk"]
-    for message in before:
-        if (event := _event(message)) is not None:
-            restarted.recall_obligations(message.key, event)
-    again = [event for event in map(_event, restarted.take([asset])) if event]
+    again = [event for event in map(_event, restarted.begin_again([asset], before)) if event]
 
     assert [duty.id for duty in told.data.lifted] == ["T-01"]
     assert (told.data.in_force, told.data.lifted) == (again[0].data.in_force, again[0].data.lifted)

@@ -16,7 +16,6 @@ from pydantic_core import to_json
 from libs.bus import KafkaSettings, Output, PartitionDeadLetters, Rejected, Subscription
 from libs.bus.decoding import failed
 from libs.contracts import (
-    Asset,
     AssetChanged,
     ClassificationChanged,
     Dimension,
@@ -29,8 +28,9 @@ from libs.contracts import (
 )
 from libs.contracts.topics import ASSETS, CLASSIFICATIONS, CONTROL, DEADLETTERS, OBLIGATIONS
 from libs.observability import Metrics
-from libs.standards import NetworkGraph, OverrideEdit, Standard, StandardsInForce, Verdict
-from services.classification import domain
+from libs.standards import Standard, StandardsInForce
+from services.classification.domain import AssetSeen
+from services.classification.reading import AssetReader
 from services.classification.worker import GROUP, AssetHandler
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
@@ -89,7 +89,9 @@ class Log:
 
     async def restart(self) -> Sequence[Output]:
         self.handler = self._new_handler()
-        missing = await self.handler.restore(self)
+        missing = [*await self.handler.restore(self)]
+        while self.handler.pending:
+            missing += self.handler.due()
         for output in missing:
             self.append(output)
         return missing
@@ -189,13 +191,14 @@ async def test_what_was_put_aside_stays_aside_after_a_restart(log: Log, changed:
 async def test_a_record_that_fails_the_program_fails_it_once(
     log: Log, changed: Callable[..., AssetChanged], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Failing(NetworkGraph):
-        def apply(self, assets: Sequence[Asset], overrides: Sequence[OverrideEdit] = ()) -> list[Verdict]:
-            if any(asset.asset_id == "poison" for asset in assets):
-                raise ArithmeticError
-            return super().apply(assets, overrides)
+    read = AssetReader.read
 
-    monkeypatch.setattr(domain, "NetworkGraph", Failing)
+    def failing(reader: AssetReader, record: ConsumerRecord) -> AssetSeen:
+        if record.key == b"mayor/mayor/poison":
+            raise ArithmeticError
+        return read(reader, record)
+
+    monkeypatch.setattr(AssetReader, "read", failing)
     log.send(changed("poison"))
     with pytest.raises(ArithmeticError):
         log.run()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.contracts import FindingState
-from libs.standards import Standard, StandardError, parse
+from libs.standards import Case, Standard, StandardError, parse
 
 BASE = Path(__file__).parents[3] / "standards" / "base"
 CASES = yaml.safe_load((Path(__file__).parents[2] / "data/standards/checks.yaml").read_text("utf-8"))
@@ -24,7 +24,7 @@ JUDGED = [(case["obligation"], state, facts) for case in CASES for state in DEFI
 def test_a_check_finds_what_the_table_says(
     base: Standard, obligation: str, state: FindingState, facts: dict[str, Any]
 ) -> None:
-    assert base.findings((obligation,), "system", None, facts) == ((obligation, state),)
+    assert base.findings(Case("system", None, facts), (obligation,)) == ((obligation, state),)
 
 
 def test_the_table_has_every_check_in_each_of_its_states(base: Standard) -> None:
@@ -36,8 +36,8 @@ def test_the_table_has_every_check_in_each_of_its_states(base: Standard) -> None
 
 
 def test_obligations_that_are_not_in_force_and_those_without_a_check_are_not_judged(base: Standard) -> None:
-    assert base.findings((), "system", None, {"encrypted": True}) == ()
-    assert base.findings(("C-01", "N-02", "T-06"), "system", None, {"encrypted": True}) == (
+    assert base.findings(Case("system", None, {"encrypted": True}), ()) == ()
+    assert base.findings(Case("system", None, {"encrypted": True}), ("C-01", "N-02", "T-06")) == (
         ("N-02", FindingState.UNKNOWN),
         ("T-06", FindingState.MET),
     )
@@ -51,7 +51,7 @@ def test_a_check_is_known_only_where_every_fact_that_it_reads_is(base: Standard,
     known = isinstance(encrypted, bool) and isinstance(mfa, bool)
     expected = (FindingState.MET if encrypted and mfa else FindingState.NOT_MET) if known else FindingState.UNKNOWN
 
-    assert base.findings(("X-15",), "information", "internet", facts) == (("X-15", expected),)
+    assert base.findings(Case("information", "internet", facts), ("X-15",)) == (("X-15", expected),)
 
 
 @pytest.mark.parametrize(

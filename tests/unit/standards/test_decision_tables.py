@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 from libs.contracts import Asset, AssetStatus, DeclaredLevels, Dimension, Relation, RelationType
-from libs.standards import NetworkGraph, Standard, Verdict
+from libs.standards import Case, NetworkGraph, Standard
+from tests.graphs import Told, told
 
 DATA = Path(__file__).parents[2] / "data" / "standards"
 
@@ -28,7 +29,7 @@ FOR_ALL = {"confidentiality": ["1", "CR-01"], "integrity": ["1", "IR-01"], "avai
 
 
 def derived(base: Standard, case: Mapping[str, Any]) -> dict[str, list[str]]:
-    found = base.derive(case["kind"], case.get("zone"), case["facts"])
+    found = base.derive(Case(case["kind"], case.get("zone"), case["facts"]))
     return {
         dimension.value: [base.level(dimension, rank), rule.id]
         for dimension, rank, rule in zip(Dimension, found.ranks, found.rules, strict=True)
@@ -37,7 +38,7 @@ def derived(base: Standard, case: Mapping[str, Any]) -> dict[str, list[str]]:
 
 def in_force(base: Standard, case: Mapping[str, Any]) -> set[str]:
     c, i, a = (base.rank(dimension, code) for dimension, code in zip(Dimension, case["levels"], strict=True))
-    return set(base.obligations((c, i, a), case["kind"], case.get("zone"), case["facts"]))
+    return set(base.binding(Case(case["kind"], case.get("zone"), case["facts"]), (c, i, a)).obligations)
 
 
 @pytest.mark.parametrize("case", LEVELS)
@@ -75,7 +76,7 @@ def test_inheritance(base: Standard, case: dict[str, Any], high: str) -> None:
     ends["owner"]["relations"] = [{"type": case["relation"], "to": "target"}]
     ends[high]["declared"] = HIGHEST
     other = "target" if high == "owner" else "owner"
-    verdicts = {verdict.asset.asset_id: verdict for verdict in NetworkGraph(base).apply([*map(asset, ends.values())])}
+    verdicts = {verdict.asset.asset_id: verdict for verdict in told(NetworkGraph(base), map(asset, ends.values()))}
     levels = verdicts[other].levels
     assert levels is not None
     assert [*levels.model_dump().values()] == case[other]
@@ -88,11 +89,11 @@ def test_every_relation_is_told() -> None:
 @pytest.mark.parametrize("case", LIFTING)
 def test_lifting(base: Standard, case: dict[str, Any]) -> None:
     graph = NetworkGraph(base)
-    known: dict[str, Verdict] = {}
+    known: dict[str, Told] = {}
     for step in case["steps"]:
         before = {key: set(verdict.obligations) for key, verdict in known.items()}
         known |= {
-            verdict.asset.asset_id: verdict for verdict in graph.apply([asset(given) for given in step["assets"]])
+            verdict.asset.asset_id: verdict for verdict in told(graph, [asset(given) for given in step["assets"]])
         }
         for expected in step["expect"]:
             check(step["step"], expected, known[expected["key"]], before.get(expected["key"], set()))
@@ -104,8 +105,8 @@ def test_lifting_ends_where_a_fresh_start_would(base: Standard) -> None:
         for step in case.values[0]["steps"]:
             given = [asset(entry) for entry in step["assets"]]
             latest |= {entry.asset_id: entry for entry in given}
-            known |= {verdict.asset.asset_id: verdict for verdict in graph.apply(given)}
-        for verdict in NetworkGraph(base).apply(list(latest.values())):
+            known |= {verdict.asset.asset_id: verdict for verdict in told(graph, given)}
+        for verdict in told(NetworkGraph(base), latest.values()):
             incremental = known[verdict.asset.asset_id]
             assert (incremental.levels, incremental.explanations, incremental.obligations) == (
                 verdict.levels,
@@ -132,7 +133,7 @@ def asset(given: Mapping[str, Any]) -> Asset:
     )
 
 
-def check(step: str, expected: dict[str, Any], verdict: Verdict, before: set[str]) -> None:
+def check(step: str, expected: dict[str, Any], verdict: Told, before: set[str]) -> None:
     """One line of `expect`. A name that is not known here would be an expectation that nothing checks."""
     where = f"{step}: {expected['key']}"
     now = set(verdict.obligations)
@@ -161,6 +162,6 @@ def check(step: str, expected: dict[str, Any], verdict: Verdict, before: set[str
                 pytest.fail(f"{where}: nothing checks {name}")
 
 
-def source_of(verdict: Verdict, dimension: str) -> str | None:
+def source_of(verdict: Told, dimension: str) -> str | None:
     inherited = verdict.explanations[Dimension(dimension)].inherited_from
     return inherited.asset_id if inherited else None

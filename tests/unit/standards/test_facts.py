@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from libs.standards import FactProblem, Standard
+from libs.standards import Case, FactProblem, Standard
 
 
 @pytest.mark.parametrize(
@@ -29,9 +29,10 @@ def test_a_value_that_does_not_fit_counts_as_missing(base: Standard, fact: str, 
     said, unsaid = {fact: value}, dict[str, Any]()
     assert base.fact_problems(said) == [FactProblem(fact, expected)]
     for kind, zone in (("system", "mynumber"), ("media", None), ("information", "lgwan")):
-        derived = base.derive(kind, zone, unsaid)
-        assert base.derive(kind, zone, said) == derived
-        assert base.obligations(derived.ranks, kind, zone, said) == base.obligations(derived.ranks, kind, zone, unsaid)
+        with_it, without_it = Case(kind, zone, said), Case(kind, zone, unsaid)
+        derived = base.derive(without_it)
+        assert (base.derive(with_it).ranks, base.derive(with_it).rules) == (derived.ranks, derived.rules)
+        assert base.binding(with_it, derived.ranks) == base.binding(without_it, derived.ranks)
 
 
 def test_every_problem_is_told_in_the_order_of_names(base: Standard) -> None:

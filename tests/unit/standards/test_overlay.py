@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from libs.contracts import Dimension, Profile
-from libs.standards import Standard, StandardDocument, StandardError, StandardsInForce, compile_standard
+from libs.standards import Case, Standard, StandardDocument, StandardError, StandardsInForce, compile_standard
 from libs.standards.overlay import (
     Drop,
     Overlay,
@@ -85,12 +85,12 @@ class TestShipped:
 
     def test_the_decision_tables_hold(self, standard: Standard, name: str) -> None:
         for case in TABLES[name]["levels"]:
-            found = standard.derive(case["kind"], case.get("zone"), case["facts"])
+            found = standard.derive(Case(case["kind"], case.get("zone"), case["facts"]))
             for dimension, rank, because in zip(Dimension, found.ranks, found.rules, strict=True):
                 assert [standard.level(dimension, rank), because.id] == case[dimension], case["case"]
         for case in TABLES[name]["obligations"]:
             c, i, a = (standard.rank(one, code) for one, code in zip(Dimension, case["levels"], strict=True))
-            duties = set(standard.obligations((c, i, a), case["kind"], case.get("zone"), case["facts"]))
+            duties = set(standard.binding(Case(case["kind"], case.get("zone"), case["facts"]), (c, i, a)).obligations)
             assert set(case["in_force"]) - duties == set(), case["case"]
             assert set(case["not_in_force"]) & duties == set(), case["case"]
 
