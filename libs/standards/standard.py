@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import cached_property
@@ -13,7 +12,7 @@ from libs.contracts import Dimension, Duty, DutyRef, FindingState, RelationType
 from libs.contracts import Standard as PublishedStandard
 from libs.contracts.words import FactValue
 from libs.standards.conditions import ASSET_NAMES, EMPTY, Condition, compile_condition, expected, fits
-from libs.standards.document import Fact, Flow, Obligation, Rule, StandardDocument
+from libs.standards.document import Fact, Flow, Obligation, Rule, StandardDocument, digest_of
 
 DIMENSIONS: Final = tuple(Dimension)
 _REMEMBERED: Final = 200_000
@@ -54,7 +53,7 @@ class Standard:
     def __init__(self, document: StandardDocument, day: date | None = None) -> None:
         self.document = document
         self.day = day
-        self.digest = hashlib.sha256(document.model_dump_json().encode()).hexdigest()
+        self.digest = digest_of(document)
         self.version = f"{document.name}/{document.version}"
         self.flows = tuple(_flows(document, dimension) for dimension in DIMENSIONS)
         self._codes = tuple(tuple(level.code for level in document.scales[dimension]) for dimension in DIMENSIONS)

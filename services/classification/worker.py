@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Final, Literal, TypeVar
 
+import structlog
 from pydantic import BeforeValidator, Field
 from pydantic_core import to_json
 
@@ -23,6 +24,7 @@ from libs.bus import (
 )
 from libs.bus.deadletters import RELEASE_DISCARD, is_of
 from libs.bus.decoding import sentence
+from libs.bus.failures import describe
 from libs.contracts import (
     AssetChange,
     AssetChanged,
@@ -38,6 +40,7 @@ from libs.contracts import (
     OverrideChanged,
     Profile,
     Reason,
+    StandardApplied,
 )
 from libs.contracts.topics import (
     ASSETS,
@@ -51,14 +54,18 @@ from libs.contracts.topics import (
 )
 from libs.standards import StandardsInForce
 from services.classification import store
-from services.classification.control import overrides_in
-from services.classification.domain import Classifier, Clock
+from services.classification.control import InPlace, events_in, is_news
+from services.classification.domain import Classifier, Clock, Turned
+from services.classification.standards.domain import BASE, Activated, in_force, place_of
+from services.classification.standards.store import show_applied
 
 GROUP: Final = "classification"
 """Consumer group on the assets topic; also the name in dead letters, and the beginning of transactional ids."""
 PROJECTION: Final = "classification-projection"
 """Group of the read model's consumers, with the topic behind it."""
 
+
+_log = structlog.get_logger(__name__)
 
 EventT = TypeVar("EventT", bound=CloudEvent[Contract])
 RowT = TypeVar("RowT")
@@ -67,28 +74,40 @@ RowT = TypeVar("RowT")
 class AssetHandler:
     """The handler of one partition of the assets topic; see `libs.bus.PartitionHandler`.
 
-    `overrides` grows as they are heard of on the control topic; what was there before is read in `restore`.
+    `shipped` holds where nothing is activated. `heard` grows as overrides and activations are heard of on the control topic; which of
+    these were heard before is told by `activated`, and overrides are read in `restore`. In `applied` it sets down, by partition and
+    place, how far it is with each activation.
     """
 
     def __init__(
         self,
-        standards: StandardsInForce,
+        shipped: StandardsInForce,
         profile: Profile,
         clock: Clock,
-        overrides: Sequence[OverrideChanged],
+        heard: Sequence[OverrideChanged | Activated],
         withdrawn: Mapping[str, DutyRef] | None = None,
+        activated: Mapping[str, Activated] | None = None,
+        applied: MutableMapping[tuple[int, str], InPlace] | None = None,
     ) -> None:
-        self._classifier = Classifier(standards, profile.municipality, clock, withdrawn)
-        self._overrides = overrides
+        self._shipped = shipped
+        self._profile = profile
+        self._activated = dict(activated or {})
+        self._classifier = Classifier(self._standards(), profile.municipality, clock, withdrawn)
+        self._applying = set(self._activated)
+        self._applied = {} if applied is None else applied
+        self._partition = 0
+        self._events = heard
         self._heard = 0
 
     async def restore(self, log: PartitionLog) -> Sequence[Output]:
         """Read what was published, overrides and all assets, evaluate anew, and return the differences: none, but after a new standard,
         or where an override has begun or ceased to hold meanwhile.
         """
+        self._partition = log.partition
         async for records in log.read(CONTROL.name, partition=0):
-            for event in overrides_in(records):
-                self._classifier.learn(event)
+            for event in events_in(records):
+                if isinstance(event, OverrideChanged):
+                    self._classifier.learn(event)
         async for key, levels in _published(log, CLASSIFICATIONS, ClassificationChanged):
             self._classifier.recall_levels(key, levels)
         async for key, duties in _published(log, OBLIGATIONS, ObligationsChanged):
@@ -107,16 +126,53 @@ class AssetHandler:
         return self._classifier.pending
 
     def due(self) -> Sequence[Output]:
-        """What time alone has changed, and overrides heard of since."""
-        heard = self._overrides[self._heard :]
+        """What time alone has changed, and what was heard of since."""
+        heard = self._events[self._heard :]
         self._heard += len(heard)
         for event in heard:
-            self._classifier.learn(event)
-        return [Output(*message) for message in self._classifier.due()]
+            if isinstance(event, OverrideChanged):
+                self._classifier.learn(event)
+            elif is_news(event, self._activated):
+                self._activate(event)
+        outputs = [Output(*message) for message in self._classifier.due()]
+        self._set_down()
+        return outputs
 
     def handle(self, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters) -> Sequence[Output]:
         """Evaluate a batch; what cannot be read goes to the dead letters."""
         return _outputs(self._classifier, [event for _, event in dead_letters.sift(records, read_asset)])
+
+    def _activate(self, event: Activated) -> None:
+        """One that does not go with the standards that hold elsewhere, which is refused before it comes here, stops nothing."""
+        self._activated[event.place] = event
+        try:
+            self._classifier.activate(self._standards())
+        except ValueError as error:
+            _log.error("a standard cannot hold", place=event.place, revision=event.revision, **describe(error))
+        else:
+            self._applying.add(event.place)
+
+    def _standards(self) -> StandardsInForce:
+        held = ((one.network, one.standard) for one in self._activated.values())
+        return in_force(self._shipped, held, self._profile)
+
+    def _set_down(self) -> None:
+        """How far each activation that is under way is."""
+        if not self._applying:
+            return
+        by_place = dict.fromkeys(self._applying, Turned(0, 0, 0))
+        for network, turned in self._classifier.turned.items():
+            place = self._place_of(network)
+            if place in by_place:
+                by_place[place] = Turned(*map(sum, zip(by_place[place], turned, strict=True)))
+        for place, turned in by_place.items():
+            self._applied[self._partition, place] = InPlace(self._activated[place].revision, turned)
+            if turned.evaluated == turned.told == turned.total:
+                self._applying.remove(place)
+
+    def _place_of(self, network: str) -> str:
+        own = place_of(network)
+        return own if own in self._activated or network in self._shipped.own else BASE
 
 
 class _LevelsShown(Contract):
@@ -239,6 +295,14 @@ class Projector:
     ) -> None:
         """Show a batch of asset events: what they are called now. It is the worker that puts aside what cannot be read."""
         await store.show_assets(connection, self._bodies, list(self._assets(records)))
+
+    async def apply_applied(
+        self, connection: Connection, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters
+    ) -> None:
+        """Show how far activated standards are applied; of the other events of the control topic, nothing."""
+        told = [record for record in records if is_of(record, StandardApplied)]
+        read = dead_letters.sift(told, lambda one: decode(StandardApplied, one))
+        await show_applied(connection, [event.data for _, event in read])
 
     def _assets(self, records: Sequence[ConsumerRecord]) -> Iterator[store.Shown]:
         for record in records:
