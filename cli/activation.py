@@ -80,7 +80,7 @@ def activate(named: Named, yes: Yes = False, data: Data = DATA, client: Client =
         seen = api.get(place)
         if StandardState(seen["state"]) not in (StandardState.ACTIVATING, StandardState.ACTIVE):
             _preview(running, officer, seen)
-            if not (yes or typer.confirm(say("cli.standards.confirm", version=named))):
+            if not (yes or _agreed(named)):
                 raise CliError("cli.standards.not_activated", version=named)
             api.post(f"{place}/activation", b"", {"If-Match": f'"{seen["activation"]}"'})
     try:
@@ -114,6 +114,14 @@ def _preview(running: Running, client: str, seen: dict[str, Any]) -> None:
     proposed = now | {seen["network"] or BASE_NETWORK: candidate}
     Console().print(table(compared(register, profile, now, proposed)))
     gc.enable()
+
+
+def _agreed(named: str) -> bool:
+    """Where nobody is there to say so, or who is there breaks off, it is not."""
+    try:
+        return typer.confirm(say("cli.standards.confirm", version=named))
+    except typer.Abort:
+        return False
 
 
 def _follow(running: Running, client: str, place: str, named: str) -> None:
