@@ -130,7 +130,12 @@ def _follow(running: Running, client: str, place: str, named: str) -> None:
     A client of its own for each look: a token lasts an hour, and this may take longer.
     """
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), transient=True
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
     )
     with bar:
         task = bar.add_task(say("cli.standards.applying", version=named), total=1.0)
