@@ -56,7 +56,7 @@ from libs.standards import StandardsInForce
 from services.classification import store
 from services.classification.control import InPlace, events_in, is_news
 from services.classification.domain import Classifier, Clock, Turned
-from services.classification.standards.domain import BASE, Activated, in_force, place_of
+from services.classification.standards.domain import Activated, in_force, place_of
 from services.classification.standards.store import show_applied
 
 GROUP: Final = "classification"
@@ -92,7 +92,8 @@ class AssetHandler:
         self._shipped = shipped
         self._profile = profile
         self._activated = dict(activated or {})
-        self._classifier = Classifier(self._standards(), profile.municipality, clock, withdrawn)
+        self._standards = self._standards_with(self._activated)
+        self._classifier = Classifier(self._standards, profile.municipality, clock, withdrawn)
         self._applying = set(self._activated)
         self._applied = {} if applied is None else applied
         self._partition = 0
@@ -144,16 +145,18 @@ class AssetHandler:
 
     def _activate(self, event: Activated) -> None:
         """One that does not go with the standards that hold elsewhere, which is refused before it comes here, stops nothing."""
-        self._activated[event.place] = event
+        known = self._activated | {event.place: event}
         try:
-            self._classifier.activate(self._standards())
+            self._standards = self._standards_with(known)
         except ValueError as error:
             _log.error("a standard cannot hold", place=event.place, revision=event.revision, **describe(error))
-        else:
-            self._applying.add(event.place)
+            return
+        self._activated = known
+        self._classifier.activate(self._standards)
+        self._applying.add(event.place)
 
-    def _standards(self) -> StandardsInForce:
-        held = ((one.network, one.standard) for one in self._activated.values())
+    def _standards_with(self, activated: Mapping[str, Activated]) -> StandardsInForce:
+        held = ((one.network, one.standard) for one in activated.values())
         return in_force(self._shipped, held, self._profile)
 
     def _set_down(self) -> None:
@@ -162,17 +165,13 @@ class AssetHandler:
             return
         by_place = dict.fromkeys(self._applying, Turned(0, 0, 0))
         for network, turned in self._classifier.turned.items():
-            place = self._place_of(network)
+            place = place_of(network if network in self._standards.own else None)
             if place in by_place:
                 by_place[place] = Turned(*map(sum, zip(by_place[place], turned, strict=True)))
         for place, turned in by_place.items():
             self._applied[self._partition, place] = InPlace(self._activated[place].revision, turned)
             if turned.evaluated == turned.told == turned.total:
                 self._applying.remove(place)
-
-    def _place_of(self, network: str) -> str:
-        own = place_of(network)
-        return own if own in self._activated or network in self._shipped.own else BASE
 
 
 class _LevelsShown(Contract):

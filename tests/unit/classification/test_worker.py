@@ -383,6 +383,9 @@ def test_what_is_activated_on_one_network_leaves_the_others_alone(
     assert {one.key for one in log.handler.due()} == {b"mayor/mayor/roll"}
     log.heard.append(renamed(standard, "CR-96", "2026.4", "mayor"))
     assert log.handler.due() == [], "the mayor's network has no standard of its own"
+    log.heard.append(renamed(standard, "CR-95", "2026.5", revision=2))
+    assert rules_told(log.handler.due()) == ["CR-95"]
+    assert log.applied[0, "base"] == InPlace(2, (1, 1, 1))
 
 
 def test_a_standard_with_other_scales_than_hold_elsewhere_stops_nothing(
@@ -395,6 +398,8 @@ def test_a_standard_with_other_scales_than_hold_elsewhere_stops_nothing(
     assert log.handler.due() == []
     log.send(changed("roll", facts=RESIDENTS))
     assert rules_told(log.run()) == ["CR-11"]
+    log.heard.append(renamed(standard, "CR-98", "2026.2"))
+    assert rules_told(log.handler.due()) == ["CR-98"]
 
 
 def test_an_activation_is_heard_with_what_it_says_and_one_that_cannot_be_used_is_passed_over(
