@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`daicho standards`: check a standard or an overlay, show what holds for a body, and compare two."""
+"""`daicho standards`: check a standard or an overlay, show what holds for a body, compare two; publish and activate (`cli.activation`)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli import activation
 from cli.command import PROFILE, AsJson, Body, command, group
 from cli.errors import MISUSED, CliError
 from cli.language import say
 from cli.profile import read_profile
 from cli.rows import NOTHING
-from cli.standard_folders import BASE, files_in, refused
+from cli.standard_folders import BASE, Folder, checked, files_of, refused
 from libs.contracts import Profile
-from libs.standards import StandardDocument, StandardError, parse
+from libs.standards import StandardDocument, parse
 from libs.standards.document import Entry
 from libs.standards.overlay import (
     HEAD,
@@ -37,7 +38,6 @@ from libs.standards.overlay import (
     section_of,
 )
 
-Folder = Annotated[Path, typer.Argument(help=say("cli.help.standard_folder"), metavar="PATH", file_okay=False)]
 Other = Annotated[Path, typer.Argument(help=say("cli.help.standard_other"), metavar="OTHER", file_okay=False)]
 BaseFolder = Annotated[Path, typer.Option("--base", help=say("cli.help.base_folder"), file_okay=False)]
 Candidate = Annotated[
@@ -67,6 +67,7 @@ def add_to(app: typer.Typer) -> None:
     command(standards, "validate", "cli.help.standards_validate")(validate)
     command(standards, "resolve", "cli.help.standards_resolve")(resolve)
     command(standards, "diff", "cli.help.standards_diff")(diff)
+    activation.add_to(standards)
     app.add_typer(standards, name="standards")
 
 
@@ -115,27 +116,12 @@ def _compared(section: str, key: str, before: Entry | None, after: Entry | None)
 
 def read_standard(folder: Path, base: Path) -> tuple[StandardDocument, Overlay | None]:
     """A standard, or what an overlay makes of the base. Raises CliError with every mistake after telling each on a line."""
-    files = _files(folder)
+    files = files_of(folder)
     if HEAD not in files:
-        return _checked(folder, parse, files), None
-    overlay = _checked(folder, parse_overlay, files)
-    on = _checked(base, parse, _files(base))
-    return _checked(folder, apply_overlay, on, overlay), overlay
-
-
-def _checked(folder: Path, read: Any, *given: Any) -> Any:
-    try:
-        return read(*given)
-    except StandardError as error:
-        for mistake in error.mistakes:
-            typer.echo(f"{folder}/{mistake}")
-        raise CliError("cli.standards.mistakes", folder=folder, count=len(error.mistakes)) from error
-
-
-def _files(folder: Path) -> dict[str, str]:
-    if not folder.is_dir():
-        raise CliError("cli.standards.no_folder", code=MISUSED, folder=folder)
-    return files_in(folder)
+        return checked(folder, parse, files), None
+    overlay = checked(folder, parse_overlay, files)
+    on = checked(base, parse, files_of(base))
+    return checked(folder, apply_overlay, on, overlay), overlay
 
 
 def _of_body(

@@ -44,28 +44,37 @@ def read_candidate(folder: Path) -> Candidate:
     return Candidate(folder, files, _checked(folder, parse_overlay if HEAD in files else parse, files))
 
 
-def read_standards(profile: Profile, day: date, candidate: Candidate | None = None) -> dict[str, Standard]:
+def read_standards(
+    profile: Profile,
+    day: date,
+    candidate: Candidate | None = None,
+    activated: Mapping[str | None, StandardDocument] | None = None,
+) -> dict[str, Standard]:
     """By network, the standard as it holds there on a day, or would with a candidate; under `BASE_NETWORK`, first, the base.
+
+    What was `activated` (by network; None: the base) holds in the place of what is shipped.
 
     A candidate overlay stands in the place of what its body's network has. A candidate base holds wherever the base does, and below the
     overlays that are meant for its version; other networks keep what they have. Raises CliError as `read_candidate`.
     """
-    shipped = base = _shipped()
+    held, shipped = activated or {}, _shipped()
+    base = held.get(None, shipped)
     own = {
         network.id: (folder := BASE.parent / network.standard, files_in(folder))
         for network in profile.networks
-        if network.standard is not None
+        if network.standard is not None and network.id not in held
     }
+    found = {one.id: held[one.id] for one in profile.networks if one.separation is not None and one.id in held}
     if candidate is not None and isinstance(candidate.proposed, Overlay):
         _checked(candidate.folder, refuse_overlay, profile, candidate.proposed)
-        own[profile.network_of(candidate.proposed.document.body)] = (candidate.folder, candidate.files)
+        network = profile.network_of(candidate.proposed.document.body)
+        own[network] = (candidate.folder, candidate.files)
     elif candidate is not None:
         base = candidate.proposed
-    found = {BASE_NETWORK: compile_standard(base, day)}
     for network, (folder, files) in own.items():
         on = base if _stands_on(base, folder, files) else shipped
-        found[network] = compile_standard(_checked(folder, own_standard, files, on, profile, network), day)
-    return found
+        found[network] = _checked(folder, own_standard, files, on, profile, network)
+    return {network: compile_standard(one, day) for network, one in ({BASE_NETWORK: base} | found).items()}
 
 
 def standard_of(standards: Mapping[str, Standard], network: str) -> Standard:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -21,8 +22,11 @@ from cli.profile import names_of, read_profile
 from cli.running import Running, load
 
 if TYPE_CHECKING:
+    from cli.what_if.candidate import FactFile
     from cli.what_if.register import Register
     from cli.what_if.report import Report
+    from libs.contracts import Profile
+    from libs.standards import Standard
 
 Candidate = Annotated[
     Path | None, typer.Argument(help=say("cli.help.candidate"), metavar="CANDIDATE_FOLDER", file_okay=False)
@@ -71,20 +75,35 @@ def _report(
 ) -> Report:
     """Reads what was proposed first: a mistake in it is told before the register is read."""
     from cli.what_if.candidate import check_facts, read_candidate, read_facts, read_standards, standard_of
-    from cli.what_if.report import Report
     from libs.standards import day_of
-    from libs.standards.what_if import Comparison, compare
 
     today = day_of(datetime.now(UTC))
     given = None if candidate is None else read_candidate(candidate)
     changes = {} if facts is None else read_facts(facts)
     running = load(data)
     profile = read_profile(running.profile)
-    now, proposed = read_standards(profile, today), read_standards(profile, on.date() if on else today, given)
-    register = _register(running, body, client)
+    register = register_of(running, body, client)
+    now = read_standards(profile, today, activated=register.activated)
+    proposed = read_standards(profile, on.date() if on else today, given, register.activated)
     # of an asset of another body not even that it exists is said
     shown = {one.asset_id: one.network for one in register.assets if body in (None, one.body)}
     check_facts(changes, {asset_id: standard_of(proposed, network) for asset_id, network in shown.items()})
+    return compared(register, profile, now, proposed, changes, body)
+
+
+def compared(
+    register: Register,
+    profile: Profile,
+    now: Mapping[str, Standard],
+    proposed: Mapping[str, Standard],
+    changes: FactFile | None = None,
+    body: str | None = None,
+) -> Report:
+    """What would change of the register under other standards, by network as `read_standards` gives them, and other facts."""
+    from cli.what_if.candidate import standard_of
+    from cli.what_if.report import Report
+    from libs.standards.what_if import Comparison, compare
+
     # what is made lives until the end: there is nothing to collect, and looking for it takes a fifth of the time
     gc.disable()
     comparison = Comparison.joined(
@@ -92,7 +111,7 @@ def _report(
             register.of(network),
             standard_of(now, network),
             standard_of(proposed, network),
-            changes,
+            changes or {},
             register.overrides.of(network),
         )
         for network in sorted({one.network for one in register.assets})
@@ -103,7 +122,7 @@ def _report(
     return Report(comparison.of_body(body), (here,), (there,), names_of(profile))
 
 
-def _register(running: Running, body: str | None, client: str | None) -> Register:
+def register_of(running: Running, body: str | None, client: str | None) -> Register:
     """Every asset of the body's network, for its levels may come from there; without `body`, of every network."""
     from aiokafka.errors import KafkaError
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,9 +16,9 @@ from libs.bus import KafkaSettings, partition_of
 from libs.bus.consuming import partitions_of
 from libs.bus.deadletters import is_of
 from libs.bus.partition_log import LogReader, open_log
-from libs.contracts import Asset, AssetChanged, AssetStatus, OverrideChanged, make_key
+from libs.contracts import Asset, AssetChanged, AssetStatus, OverrideChanged, StandardActivated, make_key
 from libs.contracts.topics import ASSETS, CONTROL
-from libs.standards import OverridesInForce
+from libs.standards import OverridesInForce, StandardDocument
 
 Progress = Callable[[int, int], None]
 """Told how many messages have been read, of about how many (offsets that compaction emptied count too)."""
@@ -26,10 +26,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Register:
-    """Assets that are not retired, and the overrides that hold on them."""
+    """Assets that are not retired, the overrides that hold on them, and what was activated, by network (None: the base)."""
 
     assets: Sequence[Asset]
     overrides: OverridesInForce
+    activated: Mapping[str | None, StandardDocument]
 
     def of(self, network: str) -> list[Asset]:
         return [asset for asset in self.assets if asset.network == network]
@@ -52,19 +53,22 @@ async def read_register(settings: KafkaSettings, network: str | None, progress: 
                 progress(done + records[-1].offset + 1 - first[place], total)
             done += end[place] - first[place]
             progress(done, total)
-        overrides = await _overrides(log)
+        overrides, activated = await _control(log)
     overrides.changes(now)
-    return Register([asset for value in last.values() if (asset := _active(value)) is not None], overrides)
+    return Register([asset for value in last.values() if (asset := _active(value)) is not None], overrides, activated)
 
 
-async def _overrides(log: LogReader) -> OverridesInForce:
-    overrides = OverridesInForce()
+async def _control(log: LogReader) -> tuple[OverridesInForce, Mapping[str | None, StandardDocument]]:
+    overrides, activated = OverridesInForce(), dict[str | None, StandardDocument]()
     async for records in log.read(TopicPartition(CONTROL.name, 0)):
         for record in records:
             if is_of(record, OverrideChanged):
                 event = OverrideChanged.model_validate_json(record.value or b"")
                 overrides.learn(event.network or "", event.body or "", event.data)
-    return overrides
+            elif is_of(record, StandardActivated):
+                activation = StandardActivated.model_validate_json(record.value or b"").data
+                activated[activation.network] = StandardDocument.model_validate(activation.document)
+    return overrides, activated
 
 
 async def _places(log: LogReader, prefix: bytes) -> list[TopicPartition]:

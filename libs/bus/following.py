@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiokafka import TopicPartition
 
@@ -25,7 +25,7 @@ class Follower(Lasting):
         settings: KafkaSettings,
         place: TopicPartition,
         name: str,
-        take: Callable[[Sequence[ConsumerRecord]], None],
+        take: Callable[[Sequence[ConsumerRecord]], Awaitable[None]],
     ) -> None:
         super().__init__()
         self.name = name
@@ -43,7 +43,7 @@ class Follower(Lasting):
                 found = await consumer.getmany(self._place, timeout_ms=POLL_MS)
                 self._code, self._failures = None, 0
                 if records := found.get(self._place, []):
-                    self._take(records)
+                    await self._take(records)
                 self._position = await consumer.position(self._place)
         finally:
             await stop_consumer(consumer)

@@ -4,6 +4,8 @@
 from libs.contracts.commands import FeedItem, FeedItemSubmitted, RelationItem
 from libs.contracts.envelope import CloudEvent, kafka_headers, source_urn
 from libs.contracts.events import (
+    Activation,
+    Applied,
     Asset,
     AssetChange,
     AssetChanged,
@@ -29,6 +31,8 @@ from libs.contracts.events import (
     Relation,
     Release,
     Standard,
+    StandardActivated,
+    StandardApplied,
     StandardPublished,
 )
 from libs.contracts.keys import Key, asset_id, make_key, network_of, parse_key
@@ -47,11 +51,14 @@ from libs.contracts.words import (
     OverrideState,
     Part,
     RelationType,
+    StandardState,
     Text,
     Zone,
 )
 
 __all__ = [
+    "Activation",
+    "Applied",
     "Asset",
     "AssetChange",
     "AssetChanged",
@@ -103,7 +110,10 @@ __all__ = [
     "RelationType",
     "Release",
     "Standard",
+    "StandardActivated",
+    "StandardApplied",
     "StandardPublished",
+    "StandardState",
     "Text",
     "Zone",
     "asset_id",

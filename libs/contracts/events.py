@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import AwareDatetime
 
@@ -233,6 +233,53 @@ class StandardPublished(CloudEvent[Standard]):
     """On `daicho.control.v1`; `subject` is `<name>`."""
 
     type: Literal["daicho.standard.published.v1"] = "daicho.standard.published.v1"
+
+
+class Activation(Contract):
+    """That a version of a standard is to hold: as the base, or on the separated `network` in the base's place.
+
+    `name` and `version` are those that it was published under; `document` is the whole standard as `libs.standards` reads it, with an
+    overlay applied to the base that it names, so that this event alone is enough to evaluate by it. Nobody publishes what is shipped.
+    """
+
+    name: str
+    version: str
+    digest: str
+    network: Slug | None = None
+    document: dict[str, Any]
+    published_by: str | None = None
+    activated_by: str
+
+
+class StandardActivated(CloudEvent[Activation]):
+    """On `daicho.control.v1`, key `-/activation/<subject>`; `subject` is `base`, or `network/<network>`; the last one of each holds.
+
+    It is a command to the service itself. Consumers want `daicho.standard.published.v1`, which follows when it begins to hold.
+    """
+
+    type: Literal["daicho.standard.activated.v1"] = "daicho.standard.activated.v1"
+
+
+class Applied(Contract):
+    """How far one partition of the assets is with what was activated at a place, in assets; `activation` is the revision of that event.
+
+    All are first evaluated, in silence, then what differs is told. It is done where all three numbers are the same, in each of
+    `partitions`.
+    """
+
+    place: str
+    activation: int
+    partition: int
+    partitions: int
+    evaluated: int
+    told: int
+    total: int
+
+
+class StandardApplied(CloudEvent[Applied]):
+    """On `daicho.control.v1`, key `-/applied/<partition>/<place>`; it has no `revision`: the last one says how far it is."""
+
+    type: Literal["daicho.standard.applied.v1"] = "daicho.standard.applied.v1"
 
 
 class OverrideChange(Contract):

@@ -17,6 +17,8 @@ from libs.contracts.events import (
     FindingChanged,
     ObligationsChanged,
     OverrideChanged,
+    StandardActivated,
+    StandardApplied,
     StandardPublished,
 )
 from libs.contracts.words import Contract
@@ -95,7 +97,7 @@ OBLIGATIONS: Final = Topic(
 CONTROL: Final = Topic(
     name="daicho.control.v1",
     key="body/kind/id",
-    messages=(StandardPublished, OverrideChanged),
+    messages=(StandardPublished, StandardActivated, StandardApplied, OverrideChanged),
     writers=frozenset({Principal.CLASSIFICATION}),
     readers=_EVERYONE,
     compacted=True,

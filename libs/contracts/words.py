@@ -77,6 +77,15 @@ class FindingState(StrEnum):
     LIFTED = "lifted"
 
 
+class StandardState(StrEnum):
+    """Of a published version: whether it holds, is being brought to hold, or once did."""
+
+    PUBLISHED = "published"
+    ACTIVATING = "activating"
+    ACTIVE = "active"
+    SUPERSEDED = "superseded"
+
+
 class Audience(StrEnum):
     """Who a duty binds (research/jp-standards.md §4)."""
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import date
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -21,6 +22,11 @@ class Entry(BaseModel):
     """Entries refuse what they do not know: a mistyped word in a standard must not pass."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def digest_of(document: Entry) -> str:
+    """SHA-256, in hexadecimal, of what a document says; how its files are laid out, and their comments, do not count."""
+    return hashlib.sha256(document.model_dump_json().encode()).hexdigest()
 
 
 class Level(Entry):

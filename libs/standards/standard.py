@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -14,7 +13,7 @@ from libs.contracts import Dimension, Duty, DutyRef, FindingState
 from libs.contracts import Standard as PublishedStandard
 from libs.standards.case import Case, Facts
 from libs.standards.conditions import ASSET_NAMES, EMPTY, compile_condition, expected, fits
-from libs.standards.document import Flow, Rule, StandardDocument
+from libs.standards.document import Flow, Rule, StandardDocument, digest_of
 from libs.standards.remembering import Conditions, Given, Likeness, remember, shown
 
 DIMENSIONS: Final = tuple(Dimension)
@@ -61,7 +60,7 @@ class Standard:
     def __init__(self, document: StandardDocument, day: date | None = None) -> None:
         self.document = document
         self.day = day
-        self.digest = hashlib.sha256(document.model_dump_json().encode()).hexdigest()
+        self.digest = digest_of(document)
         self.version = f"{document.name}/{document.version}"
         self.flows = tuple(_flows(document, dimension) for dimension in DIMENSIONS)
         self._codes = tuple(tuple(level.code for level in document.scales[dimension]) for dimension in DIMENSIONS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Response
@@ -31,12 +31,14 @@ from libs.observability import Metrics
 from libs.persistence import Sessions
 from libs.security import FieldError, Identity, ProblemError, Role, TokenVerifier, authenticated
 from libs.security import create_app as secured_app
-from libs.standards import Standard, StandardsInForce
 from services.classification import store
 from services.classification.domain import Clock
 from services.classification.drawing import draw
 from services.classification.explanations import ExplainedAsset, explain, on_the_way
 from services.classification.overrides.api import OverrideApi, asset_there
+from services.classification.standards.api import StandardApi
+from services.classification.standards.domain import Version
+from services.classification.standards.ruling import Ruling, Rulings
 
 VERSION: Final = "1"
 MOST_A_PAGE: Final = 500
@@ -98,14 +100,6 @@ class ShownFinding(BaseModel):
     since: datetime | None
 
 
-class _Published(NamedTuple):
-    """A standard as consumers need it, and its obligations by id."""
-
-    standard: PublishedStandard
-    duties: Mapping[str, Duty]
-    checked: frozenset[str]
-
-
 class SvgResponse(Response):
     """A picture that runs nothing and fetches nothing."""
 
@@ -118,12 +112,10 @@ class SvgResponse(Response):
 class Api:
     """The routes, over what they need."""
 
-    def __init__(self, sessions: Sessions, standards: StandardsInForce, profile: Profile) -> None:
+    def __init__(self, sessions: Sessions, rulings: Rulings, profile: Profile) -> None:
         self._sessions = sessions
+        self._rulings = rulings
         self._profile = profile
-        self._standards = standards
-        self._base = standards.base.published()
-        self._by_network = {network.id: _published(standards.of(network.id)) for network in profile.networks}
         self._bodies = frozenset(profile.body_by_id)
 
     def router(self) -> APIRouter:
@@ -160,16 +152,17 @@ class Api:
         Of `obligation`, `part` and `audience`, what is given must all be true of one obligation in force. `unmet` is an obligation whose
         check shows that it is not met; it cannot be asked for with `as_of`.
         """
+        ruling = await self._rulings.now()
         levels = {
-            dimension: self._at_least(dimension, code)
+            dimension: _at_least(ruling.base, dimension, code)
             for dimension, code in zip(Dimension, (min_confidentiality, min_integrity, min_availability), strict=True)
             if code is not None
         }
         scope = caller.scope(self._bodies)
-        duties = self._duties_of(scope, obligation, part, audience)
+        duties = self._duties_of(ruling, scope, obligation, part, audience)
         if unmet is not None and as_of is not None:
             raise _invalid("as_of", "classification.unmet_is_of_now")
-        self._check_carried(scope, unmet)
+        self._check_carried(ruling, scope, unmet)
         wanted = store.Wanted(body=body, kind=kind, zone=zone, duties=duties, unmet=unmet, levels=levels)
         async with self._sessions.session(scope) as session:
             rows = await store.page(session, store.as_of(as_of), wanted, after=after, limit=limit + 1)
@@ -190,12 +183,16 @@ class Api:
     async def obligations(
         self, asset_id: UUID, caller: Reader, response: Response, known: KnownTag = None
     ) -> tuple[Duty, ...] | Response:
-        """The obligations in force for one asset, whole. 304 as above; 503 while they are another standard's."""
+        """The obligations in force for one asset, whole. 304 as above.
+
+        One that another standard has withdrawn is told as it was, until the asset is evaluated anew; 503 where no text of it is left.
+        """
         row = await self._row(asset_id, caller)
         tag = _tag_of(row)
         if known == tag:
             return _unchanged(tag)
-        duties = self._by_network[row.network].duties
+        texts = (await self._rulings.now()).by_network[row.network]
+        duties = {**texts.earlier, **texts.duties}
         if not duties.keys() >= set(row.in_force):
             raise ProblemError(ProblemType.BUSY, "classification.standard_changing", headers={"Retry-After": "10"})
         response.headers["ETag"] = tag
@@ -206,7 +203,7 @@ class Api:
         row = await self._row(asset_id, caller)
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             told = {one.obligation: one for one in await store.findings_of(session, row.body, asset_id)}
-        carried = self._by_network[row.network].checked
+        carried = (await self._rulings.now()).by_network[row.network].checked
         return tuple(
             ShownFinding(obligation=duty_id, state=told[duty_id].state, since=told[duty_id].since)
             if duty_id in told
@@ -222,7 +219,7 @@ class Api:
             known = await store.classifications_of(session, on_the_way(row))
         # the way leads past assets of its own body only, whatever else the caller may read
         own = {one: found for one, found in known.items() if found.body == row.body}
-        return explain(row, self._standards.of(row.network), own)
+        return explain(row, (await self._rulings.now()).standards.of(row.network), own)
 
     async def drawing(
         self, asset_id: UUID, caller: Reader, dimension: Dimension, language: Language = "ja"
@@ -232,15 +229,16 @@ class Api:
 
     async def standard(self, caller: Reader, body: Slug | None = None) -> PublishedStandard:
         """The base standard, or with `body` the one in force there: its scales in rising order, and every obligation."""
+        ruling = await self._rulings.now()
         if body is None:
-            return self._base
+            return ruling.base
         if body not in caller.scope(self._bodies):
             raise ProblemError(ProblemType.NOT_FOUND, "classification.body_not_found")
-        return self._by_network[self._profile.network_of(body)].standard
+        return ruling.by_network[self._profile.network_of(body)].standard
 
     async def summary(self, caller: Reader, as_of: AsOf = None) -> tuple[BodySummary, ...]:
         """Counts by body."""
-        rows = store.as_of(as_of)
+        rows, scales = store.as_of(as_of), (await self._rulings.now()).base.scales
         counts: dict[str, dict[Dimension, dict[str, int]]] = {}
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             for dimension in Dimension:
@@ -258,7 +256,7 @@ class Api:
             BodySummary(
                 body=body,
                 assets=sum(levels[Dimension.CONFIDENTIALITY].values()),
-                levels={dimension: self._in_order(dimension, found) for dimension, found in levels.items()},
+                levels={dimension: _in_order(scales[dimension], found) for dimension, found in levels.items()},
                 obligations_in_force=duties.get(body, 0),
                 met=checked(body, FindingState.MET),
                 not_met=checked(body, FindingState.NOT_MET),
@@ -270,19 +268,18 @@ class Api:
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             return asset_there(await store.classification_of(session, asset_id, store.as_of(as_of)))
 
-    def _at_least(self, dimension: Dimension, code: str) -> Sequence[str]:
-        scale = self._base.scales[dimension]
-        if code not in scale:
-            raise _invalid(f"min_{dimension.value}", "classification.level_unknown", known=", ".join(scale))
-        return scale[scale.index(code) :]
-
     def _duties_of(
-        self, scope: Collection[str], obligation: str | None, part: Part | None, audience: Audience | None
+        self,
+        ruling: Ruling,
+        scope: Collection[str],
+        obligation: str | None,
+        part: Part | None,
+        audience: Audience | None,
     ) -> Mapping[str, Collection[str]] | None:
         """By network of the scope, the obligations that are all that is asked for; None where nothing is."""
         if obligation is None and part is None and audience is None:
             return None
-        by_network = {network: self._by_network[network] for network in map(self._profile.network_of, scope)}
+        by_network = {network: ruling.by_network[network] for network in map(self._profile.network_of, scope)}
         if obligation is not None and not any(obligation in here.duties for here in by_network.values()):
             raise _invalid("obligation", "classification.obligation_unknown")
         return {
@@ -294,15 +291,10 @@ class Api:
             for network, here in by_network.items()
         }
 
-    def _check_carried(self, scope: Collection[str], unmet: str | None) -> None:
+    def _check_carried(self, ruling: Ruling, scope: Collection[str], unmet: str | None) -> None:
         networks = map(self._profile.network_of, scope)
-        if unmet is not None and not any(unmet in self._by_network[network].checked for network in networks):
+        if unmet is not None and not any(unmet in ruling.by_network[network].checked for network in networks):
             raise _invalid("unmet", "classification.check_unknown")
-
-    def _in_order(self, dimension: Dimension, counts: Mapping[str, int]) -> dict[str, int]:
-        """In the order of the scale; a level of an earlier standard, which is there until it is evaluated anew, at the end."""
-        scale = self._base.scales[dimension]
-        return {level: counts[level] for level in (*scale, *sorted(counts.keys() - set(scale))) if level in counts}
 
     def _shown(self, row: store.ClassificationRow) -> ClassifiedAsset:
         levels = {dimension: getattr(row, dimension) for dimension in Dimension}
@@ -311,10 +303,16 @@ class Api:
         return ClassifiedAsset.model_validate({**content, "levels": levels, "revision": revision})
 
 
-def _published(standard: Standard) -> _Published:
-    published = standard.published()
-    checked = frozenset(one.id for one in standard.document.obligations if one.check is not None)
-    return _Published(published, {duty.id: duty for duty in published.duties}, checked)
+def _at_least(standard: PublishedStandard, dimension: Dimension, code: str) -> Sequence[str]:
+    scale = standard.scales[dimension]
+    if code not in scale:
+        raise _invalid(f"min_{dimension.value}", "classification.level_unknown", known=", ".join(scale))
+    return scale[scale.index(code) :]
+
+
+def _in_order(scale: Sequence[str], counts: Mapping[str, int]) -> dict[str, int]:
+    """In the order of the scale; a level of an earlier standard, which is there until it is evaluated anew, at the end."""
+    return {level: counts[level] for level in (*scale, *sorted(counts.keys() - set(scale))) if level in counts}
 
 
 def _tag_of(row: store.ClassificationRow) -> str:
@@ -334,13 +332,15 @@ def _invalid(parameter: str, key: str, **args: object) -> ProblemError:
 def create_app(
     verifier: TokenVerifier,
     sessions: Sessions,
-    standards: StandardsInForce,
+    rulings: Rulings,
+    shipped: Sequence[Version],
     profile: Profile,
     clock: Clock,
     metrics: Metrics,
 ) -> FastAPI:
-    """The service's application, without its health routes; does no I/O."""
+    """The service's application, without its health routes; does no I/O. What is `shipped` can be activated without being published."""
     app = secured_app("Daicho classification", verifier, version=VERSION, metrics=metrics)
-    app.include_router(Api(sessions, standards, profile).router())
-    app.include_router(OverrideApi(sessions, standards, profile, clock).router())
+    app.include_router(Api(sessions, rulings, profile).router())
+    app.include_router(OverrideApi(sessions, rulings, profile, clock).router())
+    app.include_router(StandardApi(sessions, rulings, shipped, profile, clock).router())
     return app

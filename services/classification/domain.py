@@ -108,6 +108,14 @@ class Finding(NamedTuple):
     duty: DutyRef
 
 
+class Turned(NamedTuple):
+    """How far a network is on its way to another standard, in assets; where all three are the same, it is there."""
+
+    evaluated: int
+    told: int
+    total: int
+
+
 class Classifier:
     """The networks of one partition: their graphs, and what was published of each asset.
 
@@ -130,6 +138,7 @@ class Classifier:
         self._overrides = OverridesInForce()
         self._networks: dict[str, _Network] = {}
         self._turning: dict[str, _Turning] = {}
+        self._over: dict[str, Turned] = {}
         self._records: dict[bytes, Record] = {}
         self._loaded_gone: list[AssetSeen] = []
         self._findings: dict[bytes, dict[str, Finding]] = {}
@@ -156,6 +165,27 @@ class Classifier:
     def learn(self, event: OverrideChanged) -> None:
         """Take note of an override; what it changes is `due`."""
         self._overrides.learn(event.network or "", event.body or "", event.data)
+
+    def activate(self, standards: StandardsInForce) -> None:
+        """Put other standards in the place of those that hold; what that changes is `due`, in pieces.
+
+        Where another is still being applied, it gives way: the network is evaluated anew by the newest, and compared with what was told.
+        """
+        now = self._clock()
+        self._begin(now)
+        before, self._standards = self._standards, standards.on(now)
+        self._turn = self._standards.next_change()
+        gone = {duty.id: duty.duty_ref() for standard in before for duty in standard.document.obligations}
+        self._withdrawn = {**self._withdrawn, **gone}
+        for name, here in self._networks.items():
+            if name in self._turning or here.graph.standard.digest != self._standards.of(name).digest:
+                self._turning[name] = _Turning(here, self._new_network(name))
+                self._over.pop(name, None)
+
+    @property
+    def turned(self) -> Mapping[str, Turned]:
+        """By network, how far it is on its way to the last standard that has come to hold there since the beginning."""
+        return self._over | {name: turning.counts for name, turning in self._turning.items()}
 
     def take(self, events: Iterable[AssetSeen]) -> list[Message]:
         """Evaluate a batch once and return the events of what it changed. Revisions seen before are passed over."""
@@ -227,11 +257,15 @@ class Classifier:
         now = self._clock()
         time, changed = to_json(now), self._overrides.changes(now)
         messages = [message for network in self._networks for message in self._overridden(network, changed, time)]
+        self._begin(now)
+        return messages + list(self._turned(time))
+
+    def _begin(self, now: datetime) -> None:
+        """Turn to what entries that begin or cease to hold by now make of the standards."""
         if self._turn is not None and now >= self._turn:
             self._standards = self._standards.on(now)
             self._turn = self._standards.next_change()
             self._turning = {name: _Turning(here, self._new_network(name)) for name, here in self._networks.items()}
-        return messages + list(self._turned(time))
 
     def _turned(self, time: bytes) -> Iterator[Message]:
         """The next piece of what a new standard changes. Nothing is told of a network before all of it is evaluated: levels travel."""
@@ -244,6 +278,7 @@ class Classifier:
                     left -= 1
                     yield from self._compared(turning.next, verdict, None, time)
             if turning.over:
+                self._over[network] = turning.counts
                 del self._turning[network]
             if left <= 0:
                 return
@@ -368,12 +403,15 @@ class _Turning:
     def __init__(self, was: _Network | None, following: _Network) -> None:
         self.next = following
         self._telling: list[str] | None = None
+        self._waiting: list[str] = []
         if was is None:
             self._telling = following.graph.ids()
+            self._total = len(self._telling)
             return
         following.gone = was.gone
         self._was = was.graph
         self._waiting = was.graph.ids()
+        self._total = len(self._waiting)
 
     @property
     def loaded(self) -> bool:
@@ -382,6 +420,12 @@ class _Turning:
     @property
     def over(self) -> bool:
         return self._telling == []
+
+    @property
+    def counts(self) -> Turned:
+        """`total` is of the assets at the beginning, and of those that there are when all are evaluated."""
+        told = self._total - len(self._telling) if self._telling is not None else 0
+        return Turned(self._total - len(self._waiting), told, self._total)
 
     def load(self, most: int) -> int:
         """Evaluate some that are not yet, as the network has them by now; returns how many."""
@@ -392,6 +436,7 @@ class _Turning:
         self.next.load([asset for asset in assets if asset is not None])
         if not self._waiting:
             self._telling = self.next.graph.ids()
+            self._total = len(self._telling)
         return len(piece)
 
     def verdicts(self, most: int) -> Iterator[Verdict]:

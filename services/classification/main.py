@@ -17,7 +17,7 @@ import httpx
 from libs.bus import Limits, OffsetConsumer, OutboxRelay, PartitionWorker, Subscription
 from libs.bus.handlers import Apply
 from libs.contracts import Profile
-from libs.contracts.topics import ASSETS, CLASSIFICATIONS, FINDINGS, OBLIGATIONS
+from libs.contracts.topics import ASSETS, CLASSIFICATIONS, CONTROL, FINDINGS, OBLIGATIONS
 from libs.observability import Metrics, Probe, configure_logging
 from libs.observability.health import Health
 from libs.persistence import OutboxProbe, Pool, PostgresProbe, Sessions, create_pool, upgrade
@@ -26,10 +26,12 @@ from libs.security import RemoteKeys, TokenVerifier, serving
 from libs.security import create_app as secured_app
 from libs.standards import StandardsInForce
 from services.classification.api import VERSION, create_app
-from services.classification.control import HeardOverrides, publish_standards
+from services.classification.control import Heard, Progress, publish_standards, read_control
 from services.classification.domain import SERVICE
 from services.classification.overrides.expiry import Expiry
 from services.classification.settings import MigrationSettings, Settings
+from services.classification.standards.domain import Version, in_force, ready
+from services.classification.standards.ruling import Rulings
 from services.classification.worker import GROUP, PROJECTION, AssetHandler, Projector
 
 ROOMS: Final = ("api", "worker", "projector", "relay")
@@ -49,7 +51,8 @@ class Service:
         self._settings = settings
         self._stack = stack
         self._profile: Profile = settings.read_profile()
-        self._standards: StandardsInForce = settings.read_standards(self._profile)
+        self._shipped: tuple[Version, ...] = settings.read_shipped(self._profile)
+        self._standards: StandardsInForce = ready(self._shipped)
         self._metrics = Metrics()
         self._probes: list[Probe] = []
 
@@ -68,14 +71,19 @@ class Service:
         await run_rooms(work)
 
     async def _worker(self) -> list[Coroutine[Any, Any, None]]:
-        known = await publish_standards(self._settings.kafka, self._standards, self._profile.municipality, utc_now)
-        overrides = HeardOverrides(self._settings.kafka)
-        worker = PartitionWorker(
-            self._subscription(GROUP, ASSETS.name),
-            lambda _partition: AssetHandler(self._standards, self._profile, utc_now, overrides.events, known),
-        )
-        self._probes += [worker, overrides.follower]
-        return [worker.run(), overrides.follower.run()]
+        kafka, municipality = self._settings.kafka, self._profile.municipality
+        activated, duties = await read_control(kafka)
+        held = in_force(self._standards, ((one.network, one.standard) for one in activated.values()), self._profile)
+        await publish_standards(kafka, held, municipality, utc_now())
+        heard, progress = Heard(kafka, municipality, activated, duties), Progress(kafka, municipality, utc_now)
+
+        def handler(_partition: int) -> AssetHandler:
+            known = heard.events, heard.duties, heard.activated
+            return AssetHandler(self._standards, self._profile, utc_now, *known, progress.applied)
+
+        worker = PartitionWorker(self._subscription(GROUP, ASSETS.name), handler)
+        self._probes += [worker, heard.follower, progress]
+        return [worker.run(), heard.follower.run(), progress.run()]
 
     def _projectors(self, pool: Pool) -> list[Coroutine[Any, Any, None]]:
         projector = Projector(self._profile)
@@ -84,6 +92,7 @@ class Service:
             (OBLIGATIONS.name, projector.apply_duties),
             (ASSETS.name, projector.apply_assets),
             (FINDINGS.name, projector.apply_findings),
+            (CONTROL.name, projector.apply_applied),
         ]
         consumers = [
             OffsetConsumer(self._subscription(f"{PROJECTION}-{topic}", topic, READING), pool, apply)
@@ -117,7 +126,8 @@ class Service:
         if with_api:
             sessions = Sessions(self._settings.postgres)
             self._stack.push_async_callback(sessions.close)
-            app = create_app(verifier, sessions, self._standards, self._profile, utc_now, self._metrics)
+            rulings = Rulings(sessions, self._standards, self._profile)
+            app = create_app(verifier, sessions, rulings, self._shipped, self._profile, utc_now, self._metrics)
         else:
             app = secured_app(f"Daicho {SERVICE}", verifier, version=VERSION, metrics=self._metrics)
         app.include_router(Health(self._probes, self._metrics).router())

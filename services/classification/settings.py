@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,8 @@ from libs.contracts import Profile
 from libs.persistence import PostgresSettings
 from libs.security import HttpSettings, OidcSettings
 from libs.standards import Standard, StandardsInForce, compile_standard, parse
-from libs.standards.overlay import own_standard
+from libs.standards.overlay import HEAD, own_standard, parse_overlay
+from services.classification.standards.domain import Version, base_version, overlay_version, ready
 
 BASE: Final = Path(__file__).resolve().parents[2] / "standards" / "base"
 
@@ -41,23 +43,33 @@ class Settings(BaseSettings):
         return Profile.model_validate(yaml.safe_load(self.profile.read_text(encoding="utf-8")))
 
     def read_standards(self, profile: Profile) -> StandardsInForce:
+        """What is shipped, made ready for use. Raises as `read_shipped`, and ValueError where scales differ."""
+        return ready(self.read_shipped(profile))
+
+    def read_shipped(self, profile: Profile) -> tuple[Version, ...]:
         """The base, and what separated networks have in its place: an overlay of it, or a standard of their own.
 
-        Raises as `read_standard`, OverlayRefusedError, and ValueError where scales differ.
+        They hold until others are activated. Raises as `read_standard`, and OverlayRefusedError.
         """
-        base = self.read_standard()
-        own = {
-            network.id: compile_standard(
-                own_standard(_files(self.standard.parent / network.standard), base.document, profile, network.id)
-            )
+        files = _files(self.standard)
+        base = base_version(files, parse(files))
+        own = (
+            _own_version(_files(self.standard.parent / network.standard), base, profile, network.id)
             for network in profile.networks
             if network.standard is not None
-        }
-        return StandardsInForce(base, own)
+        )
+        return (base, *own)
 
     def read_standard(self) -> Standard:
         """The base. Raises OSError, or StandardError naming file, line and column."""
         return compile_standard(parse(_files(self.standard)))
+
+
+def _own_version(files: Mapping[str, str], base: Version, profile: Profile, network: str) -> Version:
+    document = own_standard(files, base.document, profile, network)
+    if HEAD not in files:
+        return base_version(files, document, network)
+    return overlay_version(files, parse_overlay(files), base.document, network)
 
 
 def _files(folder: Path) -> dict[str, str]:

@@ -104,6 +104,59 @@ class FindingRow(Base, table=True):
     revision: int = Field(sa_type=BigInteger)
 
 
+class StandardVersionRow(Base, table=True):
+    """A standard as it was published; `document` is the whole of it as JSON text, for JSONB would not keep the order of its entries.
+
+    Standards are of networks, not of bodies: who may see which is the API's to say, so there is no row-level security.
+    """
+
+    __tablename__ = "standard_version"
+
+    name: str = Field(primary_key=True)
+    version: str = Field(primary_key=True)
+    network: str | None = None
+    base: str | None = None
+    title: dict[str, Any] = Field(sa_type=JSONB, nullable=False)
+    effective_from: datetime = Field(sa_type=DateTime(timezone=True))
+    digest: str
+    document: str
+    files: dict[str, Any] = Field(sa_type=JSONB, nullable=False)
+    published_by: str
+    published_at: datetime = Field(sa_type=DateTime(timezone=True))
+
+
+class StandardActivationRow(Base, table=True):
+    """That a version was activated at a place, and the whole of what it said: the last of a place holds there."""
+
+    __tablename__ = "standard_activation"
+
+    place: str = Field(primary_key=True)
+    revision: int = Field(primary_key=True)
+    name: str
+    version: str
+    network: str | None = None
+    base: str | None = None
+    digest: str
+    document: str
+    published_by: str | None = None
+    activated_by: str
+    activated_at: datetime = Field(sa_type=DateTime(timezone=True))
+
+
+class StandardAppliedRow(Base, table=True):
+    """How far a partition said last that it is with what was activated at a place."""
+
+    __tablename__ = "standard_applied"
+
+    place: str = Field(primary_key=True)
+    partition: int = Field(primary_key=True)
+    activation: int
+    partitions: int
+    evaluated: int = Field(sa_type=BigInteger)
+    told: int = Field(sa_type=BigInteger)
+    total: int = Field(sa_type=BigInteger)
+
+
 class OverrideRow(Base, table=True):
     """An override with who asked, decided and ended it. Of one asset, body and dimension one at most is asked, and one approved."""
 

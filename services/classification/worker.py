@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Literal, TypeVar
 
+import structlog
 from pydantic_core import to_json
 
 from libs.bus import (
@@ -21,6 +22,7 @@ from libs.bus import (
 )
 from libs.bus.deadletters import RELEASE_DISCARD, is_of
 from libs.bus.decoding import sentence
+from libs.bus.failures import describe
 from libs.contracts import (
     AssetRef,
     CloudEvent,
@@ -32,6 +34,7 @@ from libs.contracts import (
     OverrideChanged,
     Profile,
     Reason,
+    StandardApplied,
 )
 from libs.contracts.topics import (
     ASSETS,
@@ -45,15 +48,19 @@ from libs.contracts.topics import (
 )
 from libs.standards import StandardsInForce
 from services.classification import store
-from services.classification.control import overrides_in
-from services.classification.domain import AssetSeen, Classifier, Clock, Message
+from services.classification.control import InPlace, events_in, is_news
+from services.classification.domain import AssetSeen, Classifier, Clock, Message, Turned
 from services.classification.reading import AssetReader, OwnEvents
+from services.classification.standards.domain import Activated, in_force, place_of
+from services.classification.standards.store import show_applied
 
 GROUP: Final = "classification"
 """Consumer group on the assets topic; also the name in dead letters, and the beginning of transactional ids."""
 PROJECTION: Final = "classification-projection"
 """Group of the read model's consumers, with the topic behind it."""
 
+
+_log = structlog.get_logger(__name__)
 
 EventT = TypeVar("EventT", bound=CloudEvent[Contract])
 RowT = TypeVar("RowT")
@@ -62,19 +69,30 @@ RowT = TypeVar("RowT")
 class AssetHandler:
     """The handler of one partition of the assets topic; see `libs.bus.PartitionHandler`.
 
-    `overrides` grows as they are heard of on the control topic; what was there before is read in `restore`.
+    `shipped` holds where nothing is activated. `heard` grows as overrides and activations are heard of on the control topic; which of
+    these were heard before is told by `activated`, and overrides are read in `restore`. In `applied` it sets down, by partition and
+    place, how far it is with each activation.
     """
 
     def __init__(
         self,
-        standards: StandardsInForce,
+        shipped: StandardsInForce,
         profile: Profile,
         clock: Clock,
-        overrides: Sequence[OverrideChanged],
+        heard: Sequence[OverrideChanged | Activated],
         withdrawn: Mapping[str, DutyRef] | None = None,
+        activated: Mapping[str, Activated] | None = None,
+        applied: MutableMapping[tuple[int, str], InPlace] | None = None,
     ) -> None:
-        self._classifier = Classifier(standards, profile.municipality, clock, withdrawn)
-        self._overrides = overrides
+        self._shipped = shipped
+        self._profile = profile
+        self._activated = dict(activated or {})
+        self._standards = self._standards_with(self._activated)
+        self._classifier = Classifier(self._standards, profile.municipality, clock, withdrawn)
+        self._applying = set(self._activated)
+        self._applied = {} if applied is None else applied
+        self._partition = 0
+        self._events = heard
         self._heard = 0
         self._reader = AssetReader()
 
@@ -82,9 +100,11 @@ class AssetHandler:
         """Read what was published, overrides and all assets, and evaluate anew. What differs (nothing, but after a new standard, or where
         an override has begun or ceased to hold meanwhile) is `due`, as after a change of the standard.
         """
+        self._partition = log.partition
         async for records in log.read(CONTROL.name, partition=0):
-            for event in overrides_in(records):
-                self._classifier.learn(event)
+            for event in events_in(records):
+                if isinstance(event, OverrideChanged):
+                    self._classifier.learn(event)
         own = OwnEvents()
         async for record in _own(log, CLASSIFICATIONS):
             self._classifier.recall_levels(record.key or b"", *own.levels(record))
@@ -103,12 +123,17 @@ class AssetHandler:
         return self._classifier.pending
 
     def due(self) -> Sequence[Output]:
-        """What time alone has changed, and overrides heard of since."""
-        heard = self._overrides[self._heard :]
+        """What time alone has changed, and what was heard of since."""
+        heard = self._events[self._heard :]
         self._heard += len(heard)
         for event in heard:
-            self._classifier.learn(event)
-        return self._told(self._classifier.due())
+            if isinstance(event, OverrideChanged):
+                self._classifier.learn(event)
+            elif is_news(event, self._activated):
+                self._activate(event)
+        outputs = self._told(self._classifier.due())
+        self._set_down()
+        return outputs
 
     def handle(self, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters) -> Sequence[Output]:
         """Evaluate a batch; what cannot be read goes to the dead letters."""
@@ -127,6 +152,36 @@ class AssetHandler:
     @staticmethod
     def _told(messages: Iterable[Message]) -> list[Output]:
         return [Output(*message) for message in messages]
+
+    def _activate(self, event: Activated) -> None:
+        """One that does not go with the standards that hold elsewhere, which is refused before it comes here, stops nothing."""
+        known = self._activated | {event.place: event}
+        try:
+            self._standards = self._standards_with(known)
+        except ValueError as error:
+            _log.error("a standard cannot hold", place=event.place, revision=event.revision, **describe(error))
+            return
+        self._activated = known
+        self._classifier.activate(self._standards)
+        self._applying.add(event.place)
+
+    def _standards_with(self, activated: Mapping[str, Activated]) -> StandardsInForce:
+        held = ((one.network, one.standard) for one in activated.values())
+        return in_force(self._shipped, held, self._profile)
+
+    def _set_down(self) -> None:
+        """How far each activation that is under way is."""
+        if not self._applying:
+            return
+        by_place = dict.fromkeys(self._applying, Turned(0, 0, 0))
+        for network, turned in self._classifier.turned.items():
+            place = place_of(network if network in self._standards.own else None)
+            if place in by_place:
+                by_place[place] = Turned(*map(sum, zip(by_place[place], turned, strict=True)))
+        for place, turned in by_place.items():
+            self._applied[self._partition, place] = InPlace(self._activated[place].revision, turned)
+            if turned.evaluated == turned.told == turned.total:
+                self._applying.remove(place)
 
 
 class _LevelsShown(Contract):
@@ -211,6 +266,14 @@ class Projector:
     ) -> None:
         """Show a batch of asset events: what they are called now. It is the worker that puts aside what cannot be read."""
         await store.show_assets(connection, self._bodies, list(self._assets(records)))
+
+    async def apply_applied(
+        self, connection: Connection, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters
+    ) -> None:
+        """Show how far activated standards are applied; of the other events of the control topic, nothing."""
+        told = [record for record in records if is_of(record, StandardApplied)]
+        read = dead_letters.sift(told, lambda one: decode(StandardApplied, one))
+        await show_applied(connection, [event.data for _, event in read])
 
     def _assets(self, records: Sequence[ConsumerRecord]) -> Iterator[store.Shown]:
         for record in records:

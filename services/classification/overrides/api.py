@@ -18,11 +18,11 @@ from libs.contracts.words import LevelCode, ShortText, Slug
 from libs.persistence import Sessions
 from libs.security import FieldError, Identity, ProblemError, Role, authenticated
 from libs.security.preconditions import check_match, etag_of, required
-from libs.standards import StandardsInForce
 from libs.standards.overrides import Refusal, refuse_approving, refuse_asking, refuse_deciding, refuse_ending
 from services.classification.domain import Clock
 from services.classification.overrides import store
 from services.classification.overrides.domain import Override, rank_without_override
+from services.classification.standards.ruling import Rulings
 from services.classification.store import ClassificationRow, OverrideRow, classification_of
 
 MOST_A_PAGE: Final = 500
@@ -94,9 +94,9 @@ class OverridePage(BaseModel):
 class OverrideApi:
     """The routes, over what they need."""
 
-    def __init__(self, sessions: Sessions, standards: StandardsInForce, profile: Profile, clock: Clock) -> None:
+    def __init__(self, sessions: Sessions, rulings: Rulings, profile: Profile, clock: Clock) -> None:
         self._sessions = sessions
-        self._standards = standards
+        self._rulings = rulings
         self._municipality = profile.municipality
         self._bodies = frozenset(profile.body_by_id)
         self._clock = clock
@@ -130,7 +130,8 @@ class OverrideApi:
                 **wanted.model_dump(),
             )
             override = store.override_of(row)
-            _check_request(refuse_asking(override.change, self._standards.of(asset.network), now))
+            standards = (await self._rulings.within(session)).standards
+            _check_request(refuse_asking(override.change, standards.of(asset.network), now))
             session.add(row)
             try:
                 await session.flush()
@@ -226,7 +227,8 @@ class OverrideApi:
     async def _refuse_approving(
         self, session: AsyncSession, override: Override, caller: Identity, now: datetime
     ) -> Refusal | None:
-        change, standard = override.change, self._standards.of(override.network)
+        change, standards = override.change, (await self._rulings.within(session)).standards
+        standard = standards.of(override.network)
         asset = await classification_of(session, UUID(change.asset_id))
         if asset is None or asset.body != override.body or asset.explanations is None:
             raise ProblemError(ProblemType.CONFLICT, "classification.override_asset_gone")

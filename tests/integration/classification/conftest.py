@@ -22,9 +22,11 @@ from libs.devstack import Stack, devstack
 from libs.observability import Metrics
 from libs.persistence import Pool, PostgresSettings, Sessions, create_pool, owner_of, provision, upgrade
 from libs.security import OidcSettings, TokenVerifier
-from libs.standards import Standard, StandardsInForce, day_of
+from libs.standards import Standard, day_of
 from services.classification.api import create_app
 from services.classification.settings import BASE, Settings
+from services.classification.standards.domain import Version, ready
+from services.classification.standards.ruling import Rulings
 
 DATABASE = "readmodel"
 ISSUER = "https://login.example.lg.jp/realms/city"
@@ -65,6 +67,11 @@ def standard() -> Standard:
 
 
 @pytest.fixture(scope="package")
+def shipped(profile: Profile) -> tuple[Version, ...]:
+    return Settings.model_construct(standard=BASE).read_shipped(profile)
+
+
+@pytest.fixture(scope="package")
 def postgres(stack: Stack) -> PostgresSettings:
     passwords = stack.postgres_password(owner_of(DATABASE)), stack.postgres_password(DATABASE)
     asyncio.run(provision(stack.postgres_dsn("postgres", "postgres"), DATABASE, *passwords))
@@ -83,6 +90,9 @@ async def pool(postgres: PostgresSettings, profile: Profile) -> AsyncIterator[Po
                 "asset_classification_history",
                 "asset_override",
                 "asset_finding",
+                "standard_version",
+                "standard_activation",
+                "standard_applied",
                 "outbox",
             ):
                 await connection.execute(f"DELETE FROM {table}")
@@ -90,7 +100,9 @@ async def pool(postgres: PostgresSettings, profile: Profile) -> AsyncIterator[Po
 
 
 @pytest.fixture
-async def ask(postgres: PostgresSettings, standard: Standard, profile: Profile, clock: Clock) -> AsyncIterator[Ask]:
+async def ask(
+    postgres: PostgresSettings, shipped: tuple[Version, ...], profile: Profile, clock: Clock
+) -> AsyncIterator[Ask]:
     """Asks the API as somebody with a token."""
     key = ECKey.generate_key("P-256", {"use": "sig", "kid": "ec"})
     keys = KeySet([key])
@@ -101,7 +113,8 @@ async def ask(postgres: PostgresSettings, standard: Standard, profile: Profile, 
 
     sessions = Sessions(postgres)
     verifier = TokenVerifier(OidcSettings(issuer=ISSUER), KnownKeys(), clock)
-    app = create_app(verifier, sessions, StandardsInForce(standard), profile, clock, Metrics())
+    rulings = Rulings(sessions, ready(shipped), profile)
+    app = create_app(verifier, sessions, rulings, shipped, profile, clock, Metrics())
     transport = httpx.ASGITransport(app)
 
     async def ask(

@@ -473,3 +473,61 @@ async def sent(
 ) -> httpx.Response:
     async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"} | (headers or {})) as client:
         return await client.post(service.url + path, json=content)
+
+
+MANY = [f"00000000-0000-4000-8000-2{number:011d}" for number in range(4000)]
+
+
+async def test_an_activated_standard_is_applied_while_changes_go_on_and_after_a_kill_in_the_middle(
+    stack: Stack, service: Service, producer: AIOKafkaProducer, issuer: tuple[str, IssuerFolder]
+) -> None:
+    """`MANY` are told anew by the new standard, for another rule gives them the same level; each of them once."""
+    place = {"body": "election", "network": "mayor"}
+    for asset_id in MANY:
+        key, value = event(asset_id, 1, **place, facts=RESIDENTS)
+        await producer.send(ASSETS.name, key=key, value=value)
+    await producer.flush()
+    await last_of(stack, CLASSIFICATIONS.name, key, 1)
+    mayor, office = issuer[1].token("body-mayor"), issuer[1].token(SECURITY_OFFICE)
+    files = {one.relative_to(BASE).as_posix(): one.read_text(encoding="utf-8") for one in BASE.rglob("*.yaml")}
+    files["standard.yaml"] = files["standard.yaml"].replace('"2026.1"', '"2026.2"')
+    files["rules.yaml"] = files["rules.yaml"].replace("CR-11", "CR-98")
+    published = await sent(service, mayor, "/v1/standards", {"files": files})
+    assert published.status_code == 201, published.text
+
+    answer = await sent(service, office, "/v1/standards/base/2026.2/activation", None, {"If-Match": '"0"'})
+    assert answer.status_code == 202, answer.text
+    changed, value = event(MANY[0], 2, **place, facts=RESIDENTS, status="retired")
+    await producer.send_and_wait(ASSETS.name, key=changed, value=value)
+    await find(stack, "reader", CLASSIFICATIONS.name, lambda _, one: one["standardversion"] == "base/2026.2")
+    service.kill()
+    later, value = event(MANY[1], 2, **place, facts={**RESIDENTS, "location": "書庫"})
+    await producer.send_and_wait(ASSETS.name, key=later, value=value)
+    service.start()
+
+    await shown(service, office, "/v1/standards/base/2026.2", until=lambda one: one.json()["state"] == "active")
+    assert (await last_of(stack, CLASSIFICATIONS.name, later, 2))["standardversion"] == "base/2026.2"
+    last = await last_events(stack, CLASSIFICATIONS.name, "election")
+    rules = {asset_id: one["data"]["explanations"]["confidentiality"]["rule"] for asset_id, one in last.items()
+             if one["data"]["after"]}  # fmt: skip
+    assert rules == dict.fromkeys(MANY[1:], "CR-98")
+    assert {last[asset_id]["revision"] for asset_id in MANY[1:]} == {2}
+    assert last[MANY[0]]["data"]["after"] is None
+    text = await find(stack, "reader", CONTROL.name, lambda _, one: one.get("standardversion") == "base/2026.2", 1)
+    assert text["type"] == "daicho.standard.activated.v1"
+    text = await find(stack, "reader", CONTROL.name, is_text_of_the_second, 1)
+    assert text["data"]["digest"] == published.json()["digest"]
+    standard = await shown(service, mayor, "/v1/standard", until=lambda _: True)
+    assert standard.json()["digest"] == published.json()["digest"]
+
+    seen = await shown(service, office, "/v1/standards/base/2026.1", until=lambda _: True)
+    assert (seen.json()["state"], seen.headers["ETag"]) == ("superseded", '"1"')
+    back = await sent(service, office, "/v1/standards/base/2026.1/activation", None, {"If-Match": '"1"'})
+    assert back.status_code == 202, back.text
+    await shown(service, office, "/v1/standards/base/2026.1", until=lambda one: one.json()["state"] == "active")
+    again = (await last_events(stack, CLASSIFICATIONS.name, "election"))[MANY[2]]
+    assert (again["revision"], again["data"]["explanations"]["confidentiality"]["rule"]) == (3, "CR-11")
+
+
+def is_text_of_the_second(_: ConsumerRecord, one: dict[str, Any]) -> bool:
+    return one["type"] == "daicho.standard.published.v1" and one["data"]["version"] == "2026.2"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -136,6 +137,53 @@ def test_an_auditor_sees_rule_condition_and_path_and_may_take_them_along(daicho:
     assert "way.svg" in said.replace("\n", "")
 
 
+def test_a_standard_is_published_by_one_and_activated_by_another(daicho: Shell, tmp_path: Path):
+    second, third, own = (
+        copied(tmp_path, "base", "2026.2"),
+        copied(tmp_path, "base", "2026.3"),
+        copied(tmp_path, "waterworks", "2026.2"),
+    )
+    assert "base/2026.2 is published (by body-mayor)" in daicho("standards", "publish", str(second))
+    assert "Another security officer must" in daicho("standards", "activate", published(daicho, third), "--yes", code=1)
+    assert "body-mayor" in daicho("standards", "activate", "base/2026.2", "--yes", "--as", "body-mayor", code=1)
+    assert "base/2026.2" in daicho("standards", "activate", "base/2026.2", code=1), "nobody said yes"
+
+    told = daicho("standards", "activate", "base/2026.2", "--yes")
+
+    assert "base/2026.1" in told.splitlines()[0] + told.splitlines()[1]
+    assert "base/2026.2 is applied to every asset." in told
+    assert daicho("standards", "activate", "base/2026.2") == "base/2026.2 is applied to every asset.\n"
+    assert "waterworks/2026.2 is published (by body-waterworks)" in daicho("standards", "publish", str(own))
+    states = {
+        f"{one['name']}/{one['version']}": one["state"] for one in json.loads(daicho("standards", "list", "--json"))
+    }
+    assert states == {
+        "base/2026.1": "superseded", "base/2026.2": "active", "base/2026.3": "published",
+        "waterworks/2026.1": "active", "waterworks/2026.2": "published", "education/2026.1": "active",
+    }  # fmt: skip
+    listed = daicho("standards", "list")
+    assert "shipped" in listed
+    assert "body-waterworks" in listed
+    assert "base/2026.2" in daicho("what-if", str(third)).splitlines()[0], "what-if compares with what is active"
+    (second / "rules.yaml").write_text("- id: CR-01\n", encoding="utf-8")
+    assert "Mistakes in" in daicho("standards", "publish", str(second), code=1)
+    assert "NAME/VERSION" in daicho("standards", "activate", "base", code=2)
+
+
+def copied(folder: Path, name: str, version: str) -> Path:
+    """A standard that is shipped, as another version."""
+    copy = Path(shutil.copytree(ROOT / "standards" / name, folder / f"{name}-{version}"))
+    head = copy / ("standard.yaml" if name == "base" else "overlay.yaml")
+    head.write_text(head.read_text(encoding="utf-8").replace('"2026.1"', f'"{version}"'), encoding="utf-8")
+    return copy
+
+
+def published(daicho: Shell, folder: Path) -> str:
+    """Published by the security office itself."""
+    daicho("standards", "publish", str(folder), "--as", "security-office")
+    return folder.name.replace("-", "/")
+
+
 def test_every_event_fits_its_published_schema(daicho: Shell):
     daicho("tail", "assets", "--body", "waterworks", "--once", "1")
     code = """
@@ -168,7 +216,7 @@ asyncio.run(main())
         schema = json.loads((ROOT / "schemas" / "events" / f"{event['type']}.json").read_text(encoding="utf-8"))
         jsonschema.Draft202012Validator(schema).validate(event)
         checked.add(event["type"])
-    assert len(checked) == 6
+    assert len(checked) == 8
 
 
 @pytest.mark.parametrize(

@@ -353,6 +353,82 @@ def test_a_standard_that_begins_to_hold_is_applied_piece_by_piece_while_changes_
     check_state(dated.on(day_of(clock.now)), known, inventory, overrides, clock)
 
 
+@pytest.fixture(scope="module")
+def variants(standard: Standard) -> Sequence[StandardsInForce]:
+    """What may be activated: the standard, one without its rule for resident records and an obligation, and, on one network alone, one
+    that has another reason for the same levels.
+    """
+    whole = standard.document
+    less = whole.model_copy(
+        update={
+            "version": "2026.2",
+            "rules": tuple(one for one in whole.rules if one.id != "CR-11"),
+            "obligations": tuple(one for one in whole.obligations if one.id not in ("T-06", "C-13")),
+        }
+    )
+    renamed = tuple(one.model_copy(update={"id": "CR-99"}) if one.id == "CR-11" else one for one in whole.rules)
+    other = whole.model_copy(update={"name": "own", "rules": renamed})
+    every, fewer, own = compile_standard(whole), compile_standard(less), compile_standard(other)
+    return (
+        StandardsInForce(every),
+        StandardsInForce(fewer),
+        StandardsInForce(every, {"water": own}),
+        StandardsInForce(fewer, {"water": own}),
+    )
+
+
+@given(
+    steps=steps,
+    activated=st.lists(st.sampled_from((None, None, 0, 1, 2, 3)), max_size=10),
+    piece=st.integers(1, 3),
+    asked=st.lists(st.integers(0, 2), max_size=10),
+)
+def test_activated_standards_are_applied_piece_by_piece_while_changes_and_restarts_go_on(
+    variants: Sequence[StandardsInForce],
+    steps: Sequence[Step],
+    activated: Sequence[int | None],
+    piece: int,
+    asked: Sequence[int],
+) -> None:
+    every, standards = variants[0].base, variants[0]
+    withdrawn = {duty.id: duty.duty_ref() for duty in every.document.obligations}
+    clock, inventory, overrides, known = Clock(), Inventory(), Overrides(), Consumer()
+    classifier = ToldClassifier(standards, "990019", clock)
+    published: list[Message] = []
+
+    def told(messages: Sequence[Message]) -> None:
+        tell_news(every, known, messages)
+        published.extend(messages)
+
+    with patch.object(domain, "PIECE", piece):
+        for number, step in enumerate(steps):
+            clock.now += timedelta(hours=step.hours)
+            for event in overrides_of(step, overrides, clock):
+                classifier.learn(event)
+            which = activated[number] if number < len(activated) else None
+            if which is not None:
+                standards = variants[which]
+                classifier.activate(standards)
+            if step.restart:
+                classifier = ToldClassifier(standards, "990019", clock, withdrawn)
+                told(restored(classifier, overrides, inventory.log, published, compacted=step.compacted))
+            told(
+                classifier.take_events(
+                    [one for asset_id, state in step.told for one in inventory.tell(asset_id, state)]
+                )
+            )
+            for _ in range(asked[number] if number < len(asked) else 1):
+                told(classifier.due())
+            if not classifier.pending:
+                told(classifier.due())
+                check_state(standards.on(clock.now), known, inventory, overrides, clock)
+        while classifier.pending:
+            told(classifier.due())
+    check_state(standards.on(clock.now), known, inventory, overrides, clock)
+    assert all(len(set(turned)) == 1 for turned in classifier.turned.values())
+    assert classifier.due() == []
+
+
 def tell_news(standard: Standard, known: Consumer, messages: Sequence[Message]) -> None:
     """Each step of a key says something else than the one before, also where the two standards meet in one transaction."""
     for _, step in groupby(messages, lambda one: (one.key, dict(one.headers)["ce_revision"])):
@@ -362,11 +438,14 @@ def tell_news(standard: Standard, known: Consumer, messages: Sequence[Message]) 
         assert told[0].topic == FINDINGS.name or silent(known.verdicts[told[0].key]) != before
 
 
-def check_state(standard: Standard, known: Consumer, inventory: Inventory, overrides: Overrides, clock: Clock) -> None:
+def check_state(
+    standard: Standard | StandardsInForce, known: Consumer, inventory: Inventory, overrides: Overrides, clock: Clock
+) -> None:
     """That what a consumer knows is what an evaluation from scratch finds; of what it was told nothing, nothing is known."""
-    found = from_scratch(standard, inventory.states, overrides, clock.now)
+    standards = standard if isinstance(standard, StandardsInForce) else StandardsInForce(standard)
+    found = from_scratch(standards, inventory.states, overrides, clock.now)
     assert {key: silent(last) for key, last in known.verdicts.items() if last.levels} == found
-    seen_met = findings_from_scratch(standard, inventory.states, found)
+    seen_met = findings_from_scratch(standards, inventory.states, found)
     for key in known.findings.keys() | seen_met.keys():
         nothing = FindingState.LIFTED if key in known.findings else FindingState.UNKNOWN
         told = known.findings[key].state if key in known.findings else FindingState.UNKNOWN
@@ -504,10 +583,10 @@ def heard(standard: Standard, last: Last, revision: int, message: Message) -> La
 
 
 def findings_from_scratch(
-    standard: Standard, register: Mapping[str, State], found: Mapping[bytes, tuple[Any, ...]]
+    standards: StandardsInForce, register: Mapping[str, State], found: Mapping[bytes, tuple[Any, ...]]
 ) -> dict[bytes, FindingState]:
     """By key, the state of each obligation in force that carries a check."""
-    checks = {duty.id: duty.check for duty in standard.document.obligations if duty.check}
+    checks = {duty.id: duty.check for one in standards for duty in one.document.obligations if duty.check}
     states = {}
     for asset_id, state in register.items():
         key = make_key(NETWORK_OF[state.body], state.body, asset_id)
@@ -539,13 +618,14 @@ def check_isolation(message: Message, register: Mapping[str, State]) -> None:
 
 
 def from_scratch(
-    standard: Standard, register: Mapping[str, State], overrides: Overrides, now: datetime
+    standards: StandardsInForce, register: Mapping[str, State], overrides: Overrides, now: datetime
 ) -> dict[bytes, tuple[Any, ...]]:
     """By key, of every asset that is not retired: levels, reasons, obligations."""
     assets = [asset(asset_id, state) for asset_id, state in register.items() if not state.retired]
     verdicts = [
         verdict
         for network in sorted(set(NETWORK_OF.values()))
+        for standard in (standards.of(network),)
         for verdict in told(
             NetworkGraph(standard),
             [one for one in assets if one.network == network],

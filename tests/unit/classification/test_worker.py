@@ -28,9 +28,12 @@ from libs.contracts import (
 )
 from libs.contracts.topics import ASSETS, CLASSIFICATIONS, CONTROL, DEADLETTERS, OBLIGATIONS
 from libs.observability import Metrics
-from libs.standards import Standard, StandardsInForce
+from libs.standards import Standard, StandardsInForce, compile_standard
+from services.classification import domain
+from services.classification.control import InPlace, events_in
 from services.classification.domain import AssetSeen
 from services.classification.reading import AssetReader
+from services.classification.standards.domain import Activated, Activating, base_version
 from services.classification.worker import GROUP, AssetHandler
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
@@ -48,7 +51,9 @@ class Log:
         self.committed = 0
         self.topics: dict[str, list[ConsumerRecord]] = {}
         self.parked: dict[bytes, datetime] = {}
-        self.heard: list[OverrideChanged] = []
+        self.heard: list[OverrideChanged | Activated] = []
+        self.activated: dict[str, Activated] = {}
+        self.applied: dict[tuple[int, str], InPlace] = {}
         self.handler = self._new_handler()
 
     async def read(
@@ -111,7 +116,8 @@ class Log:
         self.committed = len(self.topics[ASSETS.name])
 
     def _new_handler(self) -> AssetHandler:
-        return AssetHandler(StandardsInForce(self._standard), PROFILE, lambda: NOW, self.heard)
+        shipped = StandardsInForce(self._standard)
+        return AssetHandler(shipped, PROFILE, lambda: NOW, self.heard, {}, self.activated, self.applied)
 
 
 def subscription() -> Subscription:
@@ -291,3 +297,125 @@ async def test_a_level_that_the_standard_does_not_have_is_not_imposed(
     log.heard.append(override("roll", "9Z"))
 
     assert log.handler.due() == []
+
+
+def renamed(standard: Standard, rule: str, version: str, network: str | None = None, revision: int = 1) -> Activated:
+    """The standard with another rule for residents, activated at a place: each of their assets is told, at the same level."""
+    rules = (one.model_copy(update={"id": rule}) if one.id == "CR-11" else one for one in standard.document.rules)
+    document = standard.document.model_copy(update={"version": version, "rules": tuple(rules)})
+    place = "base" if network is None else f"network/{network}"
+    return Activated(place, revision, network, compile_standard(document), NOW)
+
+
+def rules_told(outputs: Sequence[Output]) -> list[str | None]:
+    told = [one for one in outputs if one.topic == CLASSIFICATIONS.name]
+    events = [ClassificationChanged.model_validate_json(one.value or b"") for one in told]
+    return [event.data.explanations[Dimension.CONFIDENTIALITY].rule for event in events]
+
+
+@pytest.fixture
+def pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two assets at a time."""
+    monkeypatch.setattr(domain, "PIECE", 2)
+
+
+@pytest.mark.usefixtures("pieces")
+def test_an_activated_standard_is_applied_in_pieces_and_each_tells_how_far_it_is(
+    log: Log, standard: Standard, changed: Callable[..., AssetChanged]
+) -> None:
+    log.send(*(changed(f"roll-{number}", facts=RESIDENTS) for number in range(6)))
+    log.run()
+    log.heard.append(renamed(standard, "CR-98", "2026.2"))
+
+    told: list[str | None] = []
+    steps: list[InPlace] = []
+    told += rules_told(log.handler.due())
+    while log.handler.pending:
+        steps.append(log.applied[0, "base"])
+        if len(steps) == 1:
+            log.send(changed("roll-late", facts=RESIDENTS))
+            assert rules_told(log.run()) == ["CR-11"], "a change does not wait"
+        told += rules_told(log.handler.due())
+
+    assert told == ["CR-98"] * 7
+    assert [(one.activation, *one.turned) for one in steps] == [
+        (1, 2, 0, 6), (1, 7, 0, 7), (1, 7, 2, 7), (1, 7, 4, 7), (1, 7, 6, 7),
+    ]  # fmt: skip
+    assert log.applied[0, "base"].turned == (7, 7, 7)
+    log.send(changed("roll-after", facts=RESIDENTS))
+    assert rules_told(log.run()) == ["CR-98"]
+
+
+@pytest.mark.usefixtures("pieces")
+async def test_a_new_life_in_the_middle_tells_the_rest_by_the_newest_and_what_was_heard_before_changes_nothing(
+    log: Log, standard: Standard, changed: Callable[..., AssetChanged]
+) -> None:
+    log.send(*(changed(f"roll-{number}", facts=RESIDENTS) for number in range(4)))
+    log.run()
+    first, second = (renamed(standard, f"CR-9{number}", f"2026.{number}", revision=number) for number in (1, 2))
+    log.heard += [first, second]
+    told: list[str | None] = []
+    while len(told) < 2:
+        outputs = log.handler.due()
+        for output in outputs:
+            log.append(output)
+        told += rules_told(outputs)
+    assert told == ["CR-92"] * 2
+    log.activated["base"] = second
+
+    rest = await log.restart()
+
+    assert rules_told(rest) == ["CR-92"] * 2
+    assert log.handler.due() == []
+    assert not log.handler.pending
+    assert log.applied[0, "base"] == InPlace(2, (4, 4, 4))
+    assert await log.restart() == []
+
+
+def test_what_is_activated_on_one_network_leaves_the_others_alone(
+    log: Log, standard: Standard, changed: Callable[..., AssetChanged]
+) -> None:
+    mayor = changed("roll", facts=RESIDENTS)
+    log.send(mayor, changed("meter", body="waterworks", network="waterworks", facts=RESIDENTS))
+    log.run()
+
+    log.heard.append(renamed(standard, "CR-98", "2026.2", "waterworks"))
+    outputs = log.handler.due()
+    assert ({one.key for one in outputs}, rules_told(outputs)) == ({b"waterworks/waterworks/meter"}, ["CR-98"])
+    assert log.applied[0, "network/waterworks"].turned == (1, 1, 1)
+    log.heard.append(renamed(standard, "CR-97", "2026.3"))
+    assert {one.key for one in log.handler.due()} == {b"mayor/mayor/roll"}
+    log.heard.append(renamed(standard, "CR-96", "2026.4", "mayor"))
+    assert log.handler.due() == [], "the mayor's network has no standard of its own"
+    log.heard.append(renamed(standard, "CR-95", "2026.5", revision=2))
+    assert rules_told(log.handler.due()) == ["CR-95"]
+    assert log.applied[0, "base"] == InPlace(2, (1, 1, 1))
+
+
+def test_a_standard_with_other_scales_than_hold_elsewhere_stops_nothing(
+    log: Log, standard: Standard, changed: Callable[..., AssetChanged]
+) -> None:
+    scales = {dimension: levels[-2:] for dimension, levels in standard.document.scales.items()}
+    other = compile_standard(standard.document.model_copy(update={"scales": scales, "rules": (), "obligations": ()}))
+    log.heard.append(Activated("network/waterworks", 1, "waterworks", other, NOW))
+
+    assert log.handler.due() == []
+    log.send(changed("roll", facts=RESIDENTS))
+    assert rules_told(log.run()) == ["CR-11"]
+    log.heard.append(renamed(standard, "CR-98", "2026.2"))
+    assert rules_told(log.handler.due()) == ["CR-98"]
+
+
+def test_an_activation_is_heard_with_what_it_says_and_one_that_cannot_be_used_is_passed_over(
+    standard: Standard,
+) -> None:
+    version = base_version({}, standard.document)
+    log = Log(standard)
+    message = Activating(3, version, "officer", NOW).message("990019")
+    for value in (message.value, b"{", message.value.replace(b'"rules":', b'"rulez":')):
+        log.append(Output(message.topic, message.key, value, message.headers))
+
+    (heard,) = events_in(log.topics[CONTROL.name])
+
+    assert isinstance(heard, Activated)
+    assert (heard.place, heard.revision, heard.standard.digest, heard.at) == ("base", 3, standard.digest, NOW)

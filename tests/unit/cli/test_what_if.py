@@ -26,6 +26,7 @@ from cli.what_if.page import Bars, chart, to_html
 from cli.what_if.report import Report, table, to_csv, to_json
 from libs.contracts import Asset
 from libs.standards import Standard
+from libs.standards.overlay import Overlay
 from libs.standards.what_if import compare
 
 PROFILE = BASE.parents[1] / "samples" / "city" / "profile.yaml"
@@ -260,6 +261,20 @@ class TestStandards:
         candidate = self.copied("waterworks", tmp_path, version='"2027.1"')
 
         assert self.versions(candidate) == self.versions() | {"waterworks": "base-waterworks/2027.1"}
+
+    def test_what_is_active_holds_in_the_place_of_what_is_shipped(self, tmp_path: Path) -> None:
+        profile, later = read_profile(PROFILE), read_candidate(self.copied("base", tmp_path, version='"2027.1"'))
+        assert not isinstance(later.proposed, Overlay)
+        own = later.proposed.model_copy(update={"name": "base-education", "version": "2027.2"})
+        active = {None: later.proposed, "education": own, "mayor": own}
+        on_it = read_candidate(self.copied("waterworks", tmp_path, version='"2027.3"', base="base/2027.1"))
+
+        now = read_standards(profile, self.DAY, activated=active)
+        proposed = read_standards(profile, self.DAY, on_it, active)
+
+        held = {"": "base/2027.1", "waterworks": "base-waterworks/2026.1", "education": "base-education/2027.2"}
+        assert {network: one.version for network, one in now.items()} == held
+        assert proposed["waterworks"].version == "base-waterworks/2027.3"
 
     def test_below_a_candidate_base_of_the_same_version_the_overlays_stay(self, tmp_path: Path) -> None:
         folder = self.copied("base", tmp_path)
