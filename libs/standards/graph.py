@@ -148,8 +148,7 @@ class NetworkGraph:
         self._nodes: dict[str, _Node] = {}
         self._overrides: dict[tuple[str, str, int], GraphOverride] = {}
         self._overridden: set[str] = set()
-        self._referrers: dict[str, dict[Edge, None]] = {}
-        """In the order in which they came, which is roughly that in memory: of many, half the time is waiting for it."""
+        self._referrers = _Referrers()
         self._levels: dict[Ranks, EffectiveLevels] = {}
         self._owned_by: dict[tuple[Derived, Declared], _Owned] = {}
         self._came_told: dict[tuple[object, ...], bytes] = {}
@@ -265,21 +264,18 @@ class NetworkGraph:
 
     def _join(self, asset_id: str, relations: Iterable[Edge], edit: _Edit) -> None:
         for kind, target in relations:
-            self._referrers.setdefault(target, {})[kind, asset_id] = None
+            self._referrers.add(target, (kind, asset_id))
             edit.joined.append((kind, asset_id, target))
 
     def _part(self, asset_id: str, relations: Iterable[Edge], edit: _Edit) -> None:
         for kind, target in relations:
-            referrers = self._referrers[target]
-            referrers.pop((kind, asset_id), None)
-            if not referrers:
-                del self._referrers[target]
+            self._referrers.remove(target, (kind, asset_id))
             edit.parted.append((kind, asset_id, target))
 
     def _take_out(self, node: _Node, edit: _Edit) -> None:
         asset_id = node.asset.asset_id
         self._part(asset_id, node.asset.relations, edit)
-        edit.parted += [(kind, owner, asset_id) for kind, owner in self._referrers.get(asset_id, ())]
+        edit.parted += [(kind, owner, asset_id) for kind, owner in self._referrers.of(asset_id)]
         del self._nodes[asset_id]
         edit.new.pop(asset_id, None)
 
@@ -313,7 +309,7 @@ class NetworkGraph:
         to_owner, to_target = self.standard.flows[index]
         for asset_id in edit.new:
             # its own relations have joined
-            for kind, owner in self._referrers.get(asset_id, ()):
+            for kind, owner in self._referrers.of(asset_id):
                 if kind in to_target:
                     self._offer(index, owner, asset_id, kind, offers)
         for kind, owner, target in edit.joined:
@@ -420,7 +416,7 @@ class NetworkGraph:
         for kind, target in self._nodes[asset_id].asset.relations:
             if kind in to_owner:
                 yield target, kind
-        for kind, owner in self._referrers.get(asset_id, ()):
+        for kind, owner in self._referrers.of(asset_id):
             if kind in to_target:
                 yield owner, kind
 
@@ -430,7 +426,7 @@ class NetworkGraph:
         for kind, target in self._nodes[asset_id].asset.relations:
             if kind in to_target and target in self._nodes:
                 yield target, kind
-        for kind, owner in self._referrers.get(asset_id, ()):
+        for kind, owner in self._referrers.of(asset_id):
             if kind in to_owner and owner in self._nodes:
                 yield owner, kind
 
@@ -506,6 +502,36 @@ class NetworkGraph:
         while (came := node.came[index]) is not None:
             node = self._nodes[came.via[0]]
             yield node
+
+
+class _Referrers:
+    """The relations to each asset, there or not. Most have one, which needs no dictionary of its own.
+
+    They are in the order in which they came, which is roughly that in memory: of many, half the time is waiting for it.
+    """
+
+    def __init__(self) -> None:
+        self._to: dict[str, Edge | dict[Edge, None]] = {}
+
+    def of(self, target: str) -> Iterable[Edge]:
+        known = self._to.get(target, ())
+        return known if isinstance(known, dict) or not known else (known,)
+
+    def add(self, target: str, edge: Edge) -> None:
+        known = self._to.get(target)
+        if known is None:
+            self._to[target] = edge
+        elif isinstance(known, dict):
+            known[edge] = None
+        else:
+            self._to[target] = {known: None, edge: None}
+
+    def remove(self, target: str, edge: Edge) -> None:
+        known = self._to[target]
+        if isinstance(known, dict):
+            known.pop(edge, None)
+        if not isinstance(known, dict) or not known:
+            del self._to[target]
 
 
 class _Offers:

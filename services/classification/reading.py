@@ -30,6 +30,7 @@ from libs.contracts.envelope import SOURCE, TRACEPARENT
 from libs.contracts.topics import MAX_RECORD_BYTES, MAX_VALUE_BYTES
 from libs.contracts.words import LEVEL_CODE, SLUG, Facts
 from libs.standards import Case, EffectiveLevels, GraphAsset, Reason, Reasons, reason_of
+from libs.standards.case import Declared
 from libs.standards.remembering import remember
 from services.classification.domain import AssetSeen, Duties
 
@@ -177,6 +178,7 @@ class AssetReader:
     def __init__(self) -> None:
         self._decoder = msgspec.json.Decoder(_AssetEvent)
         self._cases: dict[tuple[str, str | None, bytes], Case] = {}
+        self._declarations: dict[Declared, Declared] = {}
 
     def read(self, record: ConsumerRecord) -> AssetSeen:
         """Raises Rejected, as `libs.bus.decode` and `check_key` do."""
@@ -186,7 +188,7 @@ class AssetReader:
             return _read_slowly(record)
         asset = event.data.after
         check_key(record.key, asset.network, asset.body, asset.asset_id)
-        declared = (asset.declared.confidentiality, asset.declared.integrity, asset.declared.availability)
+        declared = self._declared(asset.declared)
         relations = (
             tuple(sorted({(one.type, intern(one.asset_id)) for one in asset.relations})) if asset.relations else ()
         )
@@ -203,6 +205,11 @@ class AssetReader:
             asset.status == _RETIRED,
         )
         return AssetSeen(seen, event.revision, event.traceparent)
+
+    def _declared(self, told: _Declared) -> Declared:
+        """There are few combinations, and each is kept once."""
+        declared = (told.confidentiality, told.integrity, told.availability)
+        return self._declarations.get(declared) or remember(self._declarations, declared, declared)
 
     def _case(self, asset: _Asset) -> Case | None:
         """None for facts that are not as the contract has them."""
