@@ -297,14 +297,14 @@ async def next_offset(session: AsyncSession, consumer: str, topic: str, partitio
     return row.next_offset if row else 0
 
 
-async def parked_keys(session: AsyncSession, consumer: str, limit: int) -> Sequence[ParkedKeyRow]:
-    """Keys whose records a consumer puts aside, the longest first. They know no scope: whose they are is for the caller to check."""
-    query = select(ParkedKeyRow).where(col(ParkedKeyRow.consumer) == consumer)
-    return (await session.exec(query.order_by(col(ParkedKeyRow.parked_at)).limit(limit))).all()
+async def next_offsets(session: AsyncSession, consumer: str, topic: str) -> Mapping[int, int]:
+    """How far a consumer has come in each partition of a topic."""
+    wanted = (col(OffsetRow.consumer) == consumer, col(OffsetRow.topic) == topic)
+    return {row.partition: row.next_offset for row in await session.exec(select(OffsetRow).where(*wanted))}
 
 
 async def parked_key(session: AsyncSession, consumer: str, topic: str, key: bytes) -> ParkedKeyRow | None:
-    """The parked key, if it is parked; as `parked_keys`."""
+    """The parked key, if it is parked. It knows no scope: whose it is is for the caller to check."""
     parked = (col(ParkedKeyRow.consumer) == consumer, col(ParkedKeyRow.topic) == topic, col(ParkedKeyRow.key) == key)
     return (await session.exec(select(ParkedKeyRow).where(*parked))).first()
 

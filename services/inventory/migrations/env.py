@@ -2,6 +2,11 @@
 """Where the models are."""
 
 from libs.persistence.alembic_env import run
+from services.inventory.dead_letters import store as dead_letters
+from services.inventory.receipts import store as receipts
 from services.inventory.store import Base
+
+MODELS = (dead_letters, receipts)
+"""Each adds its tables to `Base` when it is imported."""
 
 run(Base.metadata)

@@ -15,7 +15,7 @@ from aiokafka import ConsumerRecord, TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.bus import KafkaSettings, PartitionDeadLetters, Rejected, Subscription
+from libs.bus import Act, KafkaSettings, PartitionDeadLetters, Rejected, Subscription
 from libs.bus.deadletters import parked_in_log
 from libs.bus.records import Output
 from libs.bus.release import event_output, release_event, return_of, unreleased
@@ -108,7 +108,7 @@ class World:
             self.consume(3, crash=False)
         given_up = frozenset(letter.id for letter in letters if self.number(letter.letter.value) in discard)
         self.dropped = {self.number(letter.letter.value) for letter in letters if letter.id in given_up}
-        last = [self.append(self.log, output) for output in return_of(letters, given_up)][-1]
+        last = [self.append(self.log, output) for output in return_of(letters, Act("officer", discard=given_up))][-1]
         release = Release(
             consumer="classification", topic=TOPIC.topic, key=key.decode(), actor="officer", count=len(letters)
         )
