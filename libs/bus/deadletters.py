@@ -307,6 +307,11 @@ def _is_release(record: ConsumerRecord) -> bool:
     return bool(record.headers) and record.headers[0][0] == RELEASE
 
 
+def released_from(record: ConsumerRecord) -> str | None:
+    """The id of the letter that a released record was in first; None for any other record."""
+    return (record.headers[0][1] or b"").decode("utf-8", "replace") if _is_release(record) else None
+
+
 def is_proper(key: bytes) -> bool:
     """Whether a key can be parked: one that is no `network/body/…` orders nothing."""
     try:

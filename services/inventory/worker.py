@@ -53,10 +53,10 @@ class FeedWriter:
         read = {record.offset: _read(self._profile, record) for record in records}
         events = [event for event in read.values() if isinstance(event, FeedItemSubmitted)]
         register = await self._register(connection, [event.data for event in events])
-        outcomes: dict[int, Outcome] = {}
-        batch = self._fold(register, records, read, dead_letters, outcomes)
+        decisions: dict[int, Decision] = {}
+        batch = self._fold(register, records, read, dead_letters, decisions)
         await store.write(connection, batch)
-        await note(connection, records, outcomes, batch.recorded_at)
+        await note(connection, records, decisions, batch.recorded_at)
 
     async def _register(self, connection: Connection, items: Sequence[FeedItem]) -> Register:
         """The part of the register that the items are about, held against other writers."""
@@ -79,9 +79,9 @@ class FeedWriter:
         records: Sequence[ConsumerRecord],
         read: Mapping[int, Read],
         dead_letters: PartitionDeadLetters,
-        became: dict[int, Outcome],
+        decisions: dict[int, Decision],
     ) -> store.Batch:
-        """The batch to write; `became` is told, by offset, what became of each record that was not put aside."""
+        """The batch to write; `decisions` are added to, by offset."""
         batch = store.Batch(self._clock())
         scribe = Scribe(self._profile.municipality, batch.recorded_at)
         outcomes: Counter[tuple[str, str]] = Counter()
@@ -95,7 +95,7 @@ class FeedWriter:
                 raise
 
         for record, (event, decision) in dead_letters.sift(records, taken):
-            became[record.offset] = decision.outcome
+            decisions[record.offset] = decision
             outcomes[event.data.feed, decision.outcome.value] += 1
             _add(batch, scribe, event, decision)
         for (feed, outcome), items in outcomes.items():

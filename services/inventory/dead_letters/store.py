@@ -37,6 +37,7 @@ _WAITING: Final = text("state = 'parked'")
 class LetterRow(Base, table=True):
     """A dead letter. `first_id` is that of the letter that the record was in first; `key` is empty where the record had none.
 
+    `outcome` is what became of the record once it was released, as `services.inventory.receipts.store` tells it.
     `letter` is the `DeadLetter` as JSON: in bytes, for names of headers may hold what PostgreSQL's text cannot.
     """
 
@@ -74,6 +75,7 @@ class LetterRow(Base, table=True):
     decided_by: str | None = None
     decided_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
     decision_reason: str | None = None
+    outcome: int | None = None
     correction: dict[str, str] | None = Field(default=None, sa_type=JSONB)
 
     def parked(self) -> ParkedLetter:

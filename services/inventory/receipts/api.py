@@ -10,15 +10,14 @@ from pydantic import BaseModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from libs.bus import letter_id
-from libs.contracts import ProblemType, Profile, Reason, make_key
+from libs.contracts import ProblemType, Profile, Reason
 from libs.contracts.topics import FEED
 from libs.persistence import Sessions
 from libs.security import Identity, ProblemError, Role, authenticated
 from services.inventory import store
 from services.inventory.dead_letters.store import LetterRow, LetterState, last_of
-from services.inventory.domain import Outcome, Source
 from services.inventory.intake import Ticket
-from services.inventory.receipts.store import noted
+from services.inventory.receipts.store import IGNORED, PUT_ASIDE, UNCHANGED, noted
 from services.inventory.worker import GROUP
 
 Feeder = Annotated[Identity, Depends(authenticated(Role.FEEDER))]
@@ -27,10 +26,10 @@ Feeder = Annotated[Identity, Depends(authenticated(Role.FEEDER))]
 class ItemOutcome(BaseModel):
     """What became of an accepted item.
 
-    `pending`: not decided yet. `applied`: it made `revision`. `unchanged`: a newer version that says the same.
-    `ignored`: an older version, or one that was told before: `revision` is what it made then, if it did.
-    `parked`: put aside for `reason` (in `field`), until a person decides. `released`: a person sent it back, as it was or corrected, and it
-    has not made a revision. `discarded`: a person gave it up.
+    `pending`: not decided yet. `applied`: it made `revision`. `unchanged`: it says what the register has already.
+    `ignored`: it came too late, a newer version is known. `parked`: put aside for `reason` (in `field`), until a person decides.
+    `released`: a person sent it back, and it is on its way, or was corrected so that it counts as another item. `discarded`: a person
+    gave it up.
     """
 
     status: Literal["pending", "applied", "unchanged", "ignored", "parked", "released", "discarded"]
@@ -47,7 +46,6 @@ class ReceiptApi:
 
     def __init__(self, sessions: Sessions, profile: Profile) -> None:
         self._sessions = sessions
-        self._profile = profile
         self._bodies = frozenset(profile.body_by_id)
 
     def router(self) -> APIRouter:
@@ -69,31 +67,25 @@ class ReceiptApi:
     async def _outcome(self, session: AsyncSession, ticket: Ticket) -> ItemOutcome:
         if await store.next_offset(session, GROUP, FEED.name, ticket.partition) <= ticket.offset:
             return PENDING
-        source = Source(ticket.feed, ticket.source_key)
-        revision = await store.revision_by(session, source, ticket.source_version)
         letter = await last_of(session, letter_id(GROUP, FEED.name, ticket.partition, ticket.offset))
         if letter is not None:
-            return _of_letter(letter, revision)
-        kept, outcome = await noted(session, ticket.partition, ticket.offset)
-        if outcome is not None:
-            return _of_outcome(outcome, revision)
-        if revision is not None and not kept:
-            return ItemOutcome(status="applied", revision=revision)
-        key = make_key(self._profile.network_of(ticket.body), ticket.body, *source)
+            return _of_letter(letter)
+        code = await noted(session, ticket.partition, ticket.offset)
+        if code is None:
+            raise ProblemError(ProblemType.NOT_FOUND, "inventory.receipt_not_found")
         # put aside a moment ago: the letter is on its way to those who read
-        aside = kept or await store.parked_key(session, GROUP, FEED.name, key)
-        return PENDING if aside else ItemOutcome(status="ignored")
+        return PENDING if code == PUT_ASIDE else _of_code(code)
 
 
-def _of_letter(letter: LetterRow, revision: int | None) -> ItemOutcome:
+def _of_letter(letter: LetterRow) -> ItemOutcome:
     if letter.state == LetterState.PARKED:
         return ItemOutcome(status="parked", reason=Reason(letter.reason), field=letter.field)
     if letter.state == LetterState.DISCARDED:
         return ItemOutcome(status="discarded")
-    return ItemOutcome(status="released") if revision is None else ItemOutcome(status="applied", revision=revision)
+    return ItemOutcome(status="released") if letter.outcome is None else _of_code(letter.outcome)
 
 
-def _of_outcome(outcome: Outcome, revision: int | None) -> ItemOutcome:
-    if outcome is Outcome.UNCHANGED:
-        return ItemOutcome(status="unchanged")
-    return ItemOutcome(status="applied" if outcome is Outcome.APPLIED else "ignored", revision=revision)
+def _of_code(code: int) -> ItemOutcome:
+    if code in (UNCHANGED, IGNORED):
+        return ItemOutcome(status="unchanged" if code == UNCHANGED else "ignored")
+    return ItemOutcome(status="applied", revision=code)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What became of items that made no revision: a byte for each record of a batch, kept as long as the feed topic keeps the record."""
+"""What became of each record of the feed topic, kept as long as the topic keeps the record: one row for a batch."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -12,21 +13,26 @@ from sqlmodel import Field, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from libs.bus import ConsumerRecord
+from libs.bus.deadletters import released_from
 from libs.contracts.topics import FEED
 from libs.persistence import PoolConnection
-from services.inventory.domain import Outcome
+from services.inventory.domain import Decision, Outcome
 from services.inventory.store import Base
 
+PUT_ASIDE: Final = 0
+UNCHANGED: Final = -1
+IGNORED: Final = -2
+"""Codes of what made no revision; of what did, the code is its number."""
+
+_CODES: Final = {Outcome.UNCHANGED: UNCHANGED, Outcome.IGNORED: IGNORED}
+_SIZE: Final = 4
 _KEPT: Final = timedelta(milliseconds=FEED.retention_ms or 0)
-_CODES: Final = {Outcome.APPLIED: 1, Outcome.UNCHANGED: 2, Outcome.IGNORED: 3}
-_OUTCOMES: Final = {code: outcome for outcome, code in _CODES.items()}
-"""0 stands for a record that was put aside."""
 
 
 class OutcomesRow(Base, table=True):
-    """A batch of one partition: the byte at `offset - first_offset` says what became of a record.
+    """A batch of one partition: the number at `offset - first_offset` (32 bits, little-endian) is the code of a record.
 
-    There is none where all of a batch made revisions, for those tell it themselves. It is of no body: it holds offsets and codes.
+    It is of no body: it holds offsets and revisions' numbers, and who asks must show the receipt.
     """
 
     __tablename__ = "feed_outcomes"
@@ -37,7 +43,7 @@ class OutcomesRow(Base, table=True):
     codes: bytes = Field(sa_type=LargeBinary)
 
 
-# the oldest are looked at only, so that it costs the same however many there are
+# of the old ones a few go with each batch, so that it costs the same however many there are
 _NOTE: Final = """
 WITH gone AS (
   DELETE FROM feed_outcomes WHERE (partition, first_offset) IN (
@@ -47,31 +53,36 @@ WITH gone AS (
   )
 )
 INSERT INTO feed_outcomes (partition, first_offset, recorded_at, codes) VALUES ($1, $2, $3, $4)
+ON CONFLICT (partition, first_offset) DO UPDATE SET recorded_at = excluded.recorded_at, codes = excluded.codes
 """
+_NOTE_RELEASED: Final = "UPDATE dead_letter SET outcome = $2 WHERE first_id = $1"
 
 
 async def note(
     connection: PoolConnection,
     records: Sequence[ConsumerRecord],
-    outcomes: Mapping[int, Outcome],
+    decisions: Mapping[int, Decision],
     recorded_at: datetime,
 ) -> None:
-    """Keep what became of a batch, by offset, in the transaction that decided it; what is not among the outcomes was put aside."""
-    if len(outcomes) == len(records) and all(one is Outcome.APPLIED for one in outcomes.values()):
-        return
+    """Keep what was decided of a batch, by offset, in the transaction that writes it; what has no decision was put aside."""
     first = records[0]
-    codes = bytearray(records[-1].offset - first.offset + 1)
-    for offset, outcome in outcomes.items():
-        codes[offset - first.offset] = _CODES[outcome]
-    await connection.execute(_NOTE, first.partition, first.offset, recorded_at, bytes(codes), recorded_at - _KEPT)
+    codes = [PUT_ASIDE] * (records[-1].offset - first.offset + 1)
+    for offset, decision in decisions.items():
+        codes[offset - first.offset] = _CODES.get(decision.outcome, decision.known.revision)
+    packed = struct.pack(f"<{len(codes)}i", *codes)
+    await connection.execute(_NOTE, first.partition, first.offset, recorded_at, packed, recorded_at - _KEPT)
+    for record in records:
+        if record.offset in decisions and (letter := released_from(record)) is not None:
+            await connection.execute(_NOTE_RELEASED, letter, codes[record.offset - first.offset])
 
 
-async def noted(session: AsyncSession, partition: int, offset: int) -> tuple[bool, Outcome | None]:
-    """Whether something was kept of a record's batch, and if so what became of the record: None where it was put aside."""
+async def noted(session: AsyncSession, partition: int, offset: int) -> int | None:
+    """The code of a record, PUT_ASIDE where none was kept of it; None where nothing is kept of its time any more."""
     row = OutcomesRow
     before = (col(row.partition) == partition, col(row.first_offset) <= offset)
     query = select(row).where(*before).order_by(col(row.first_offset).desc()).limit(1)
     found = (await session.exec(query)).first()
-    if found is None or offset - found.first_offset >= len(found.codes):
-        return False, None
-    return True, _OUTCOMES.get(found.codes[offset - found.first_offset])
+    if found is None:
+        return None
+    at = (offset - found.first_offset) * _SIZE
+    return PUT_ASIDE if at >= len(found.codes) else int(struct.unpack_from("<i", found.codes, at)[0])

@@ -198,8 +198,20 @@ class TestItems:
         again = await service.post_items(thing("API-R-1", 5, name="一"), thing("API-R-1", 4, name="二"))
         changed = await service.post_items(thing("API-R-1", 6, name="三"))
 
-        assert [one["status"] for one in (*first, *again, *changed)] == ["applied", "ignored", "ignored", "applied"]
-        assert [one["revision"] for one in (*first, *again, *changed)] == [1, 1, None, 2]
+        told = [(one["status"], one["revision"]) for one in (*first, *again, *changed)]
+        assert told == [("applied", 1), ("unchanged", None), ("ignored", None), ("applied", 2)]
+
+    async def test_each_telling_of_one_version_has_an_outcome_of_its_own(self, service: Service) -> None:
+        sent = [thing("API-R-3", 5, name=name) for name in ("一", "二", "二", "三")]
+        answer = await service.call("feeder", "POST", "/v1/feeds/cmdb/items", json={"items": sent})
+        told = [await service.outcome("feeder", receipt["id"]) for receipt in answer.json()["receipts"]]
+
+        assert [(one["status"], one["revision"]) for one in told] == [
+            ("applied", 1),
+            ("applied", 2),
+            ("unchanged", None),
+            ("applied", 3),
+        ]
 
     async def test_a_receipt_is_for_the_feed_and_body_it_was_given_to(self, service: Service) -> None:
         answer = await service.call("feeder", "POST", "/v1/feeds/cmdb/items", json={"items": [thing("API-R-2")]})

@@ -36,6 +36,7 @@ def upgrade() -> None:
         sa.Column("decided_by", sa.String()),
         sa.Column("decided_at", moment),
         sa.Column("decision_reason", sa.String()),
+        sa.Column("outcome", sa.Integer()),
         sa.Column("correction", postgresql.JSONB()),
     )
     waiting = sa.text("state = 'parked'")
