@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import quote
 
+import click
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -200,7 +201,7 @@ def _edited(api: Api, letter: str, note: str) -> Answer:
     found = api.get(_path(letter))
     content = json.dumps(found["item"], ensure_ascii=False, indent=2) if found["item"] else found["value"]["text"]
     while True:
-        edited = typer.edit(content or "{}", extension=".json")
+        edited = click.edit(content or "{}", extension=".json")
         if edited is None:
             raise CliError("cli.not_edited", code=MISUSED, id=letter)
         try:

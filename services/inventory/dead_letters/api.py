@@ -28,7 +28,7 @@ from libs.persistence.scope import NO_BODY
 from libs.security import FieldError, Identity, ProblemError, Role, authenticated
 from libs.security.identity import EVERY_BODY
 from services.inventory.dead_letters import store
-from services.inventory.dead_letters.releases import WRITABLE, BehindError, Releases
+from services.inventory.dead_letters.releases import ANY, WRITABLE, Asked, BehindError, Releases
 from services.inventory.dead_letters.store import LetterFilter, LetterRow, LetterState, ParkedPlace
 from services.inventory.domain import Refused, check_authority
 from services.inventory.intake import key_of, submission, value_of
@@ -344,7 +344,11 @@ class DeadLetterApi:
         async with self._sessions.session(self._scope(caller)) as session:
             found = await store.parked_keys(session, chosen, before=before, limit=MOST_KEYS_AT_ONCE + 1)
         places = [one.place for one in found[:MOST_KEYS_AT_ONCE]]
-        released = await self._released(caller, places, Act(caller.subject, wanted.note))
+
+        def asked(letter: ParkedLetter) -> bool:
+            return letter.letter.reason is wanted.reason and letter.time <= before
+
+        released = await self._released(caller, places, Act(caller.subject, wanted.note), asked)
         return AllReleased(
             keys=len(released),
             records=sum(released.values()),
@@ -404,13 +408,13 @@ class DeadLetterApi:
                 records = await self._releases.single(open_session, letter, act)
         else:
             place = ParkedPlace(letter.letter.consumer, *letter.source, letter.key or b"")
-            records = (await self._released(caller, [place], act, of=letter.id)).get(place)
+            records = (await self._released(caller, [place], act, lambda one: one.id == letter.id)).get(place)
         if records is None:
             raise _decided_already()
         return Released(records=records)
 
     async def _released(
-        self, caller: Identity, places: Collection[ParkedPlace], act: Act, of: str | None = None
+        self, caller: Identity, places: Collection[ParkedPlace], act: Act, asked: Asked = ANY
     ) -> dict[ParkedPlace, int]:
         _check_topics([place.topic for place in places])
         by_consumer: defaultdict[str, list[ParkedPlace]] = defaultdict(list)
@@ -420,7 +424,7 @@ class DeadLetterApi:
         open_session = partial(self._sessions.session, self._scope(caller))
         async with _broker():
             for wanted in by_consumer.values():
-                released |= await self._releases.keys(open_session, wanted, act, of)
+                released |= await self._releases.keys(open_session, wanted, act, asked)
         return released
 
     def _record(self, item: FeedItem, letter: ParkedLetter, caller: Identity) -> Output:

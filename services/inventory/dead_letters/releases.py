@@ -34,6 +34,11 @@ WRITABLE: Final = frozenset(topic.name for topic in TOPICS if Principal.INVENTOR
 """Topics to which this service may send records back."""
 
 
+Asked = Callable[[ParkedLetter], bool]
+"""Whether a letter is one that a person has asked to be decided on: what was put aside since is for another decision."""
+ANY: Final[Asked] = lambda _letter: True  # noqa: E731
+
+
 class BehindError(Exception):
     """The table does not know yet all that the dead letters' topic says of the keys."""
 
@@ -53,9 +58,9 @@ class Releases:
         self._busy: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def keys(
-        self, open_session: OpenSession, places: Collection[ParkedPlace], act: Act, of: str | None = None
+        self, open_session: OpenSession, places: Collection[ParkedPlace], act: Act, asked: Asked = ANY
     ) -> dict[ParkedPlace, int]:
-        """Release keys of one consumer; how many records went back of each that was parked still, and has the letter `of` if asked.
+        """Release keys of one consumer; how many records went back of each that has still a letter of those `asked` for.
 
         Raises BehindError, ProducerFenced where another process releases at the same time, or what aiokafka raises.
         """
@@ -66,7 +71,7 @@ class Releases:
             for place in places:
                 async with open_session() as session:
                     letters = await store.parked_at(session, place)
-                if any(of in {None, letter.id} for letter in letters):
+                if any(map(asked, letters)):
                     released[place] = await self._release(writer, letters, act)
         return released
 

@@ -352,7 +352,7 @@ class TestLedger:
             receipts = (await self.post(service, text)).json()["receipts"]
             outcome = await service.outcome("ledger", receipts[0]["id"])
 
-        assert outcome["status"] == "ignored"
+        assert outcome["status"] == "unchanged"
         history = await service.get("audit", f"/v1/assets/{id_of('K-9', 'ledger')}/history")
         assert [one["revision"] for one in history["items"]] == [1]
 
@@ -557,7 +557,7 @@ class TestDeadLetters:
             thing("API-D-1", 1, kind="network", relations=across), thing("API-D-1", 2, kind="network", name="直した")
         )
         assert [(one["status"], one["reason"], one["field"]) for one in outcomes] == [
-            ("parked", "other-network-relation", "data.relations"),
+            ("parked", "other-network-relation", "data.relations.0.source_key"),
             ("parked", "key-parked", None),
         ]
 
