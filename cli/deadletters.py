@@ -20,6 +20,7 @@ from cli import direct_letters
 from cli.api import Api
 from cli.command import DATA, AsJson, Client, Data, OfBody, command, group
 from cli.errors import MISUSED, CliError
+from cli.files import content_of
 from cli.identity import SECURITY_OFFICE
 from cli.language import current, pick, say
 from cli.rows import NOTHING, local
@@ -39,7 +40,7 @@ Newest = Annotated[bool, typer.Option("--newest", help=say("cli.help.newest"))]
 Decided = Annotated[bool, typer.Option("--decided", help=say("cli.help.decided"))]
 Most = Annotated[int, typer.Option("--limit", help=say("cli.help.letter_limit"), min=1)]
 ItemFile = Annotated[
-    Path | None, typer.Option("--file", help=say("cli.help.item_file"), exists=True, dir_okay=False, show_default=False)
+    Path | None, typer.Option("--file", help=say("cli.help.item_file"), dir_okay=False, show_default=False)
 ]
 Partition = Annotated[int, typer.Argument(help=say("cli.help.partition"), metavar="PARTITION", min=0)]
 OfConsumer = Annotated[str, typer.Argument(help=say("cli.help.consumer"), metavar="CONSUMER")]
@@ -139,10 +140,7 @@ def show(letter: Letter, data: Data = DATA, as_json: AsJson = False, client: Cli
 
 def edit(letter: Letter, note: Note, file: ItemFile = None, data: Data = DATA, client: Client = None) -> None:
     with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
-        if file is not None:
-            sent = _corrected(api, letter, file.read_text(encoding="utf-8"), note)
-        else:
-            sent = _edited(api, letter, note)
+        sent = _edited(api, letter, note) if file is None else _corrected(api, letter, content_of(file), note)
     typer.echo(say("cli.letter_corrected", id=letter, count=sent["records"]))
 
 
@@ -213,7 +211,7 @@ def _edited(api: Api, letter: str, note: str) -> Answer:
         content = edited
 
 
-def _corrected(api: Api, letter: str, content: str, note: str) -> Answer:
+def _corrected(api: Api, letter: str, content: str | bytes, note: str) -> Answer:
     try:
         item = json.loads(content)
     except ValueError as error:
