@@ -37,6 +37,7 @@ from services.inventory.dead_letters.api import DeadLetterApi
 from services.inventory.domain import Scribe, retire
 from services.inventory.doors import DOORS, Delivery, Door, Sent, Undecided, UnreadableError
 from services.inventory.doors.netbox import signature_fits
+from services.inventory.idempotency import Attempt
 from services.inventory.intake import Intake, Receipt
 from services.inventory.receipts.api import ReceiptApi
 from services.inventory.worker import PASSED_OVER, Clock
@@ -259,8 +260,7 @@ class Api:
         """One asset; `ETag` is what `If-Match` of a change asks for."""
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             row = _there(await store.asset_of(session, asset_id))
-        response.headers["ETag"] = etag_of(row.revision)
-        return _registered(row)
+        return _with_etag(_registered(row), response)
 
     async def history(
         self, asset_id: UUID, caller: Reader, before: Annotated[int | None, Query(ge=1)] = None, limit: Limit = 100
@@ -297,12 +297,16 @@ class Api:
         retirement: Retirement,
         caller: Editor,
         response: Response,
+        attempt: Annotated[Attempt, Depends(Attempt)],
         if_match: Annotated[str | None, Header()] = None,
     ) -> RegisteredAsset:
-        """A person retires an asset; it stays in the register with its history."""
+        """A person retires an asset; it stays in the register with its history. With `Idempotency-Key` it may be sent again."""
         given = required(if_match)
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             row = _there(await store.asset_of(session, asset_id))
+            answered = await attempt.answered(session, caller, row.body, self._clock())
+            if answered is not None:
+                return _with_etag(RegisteredAsset.model_validate(answered), response)
             connection = await driver_of(session)
             await store.enter(connection, caller.scope(self._bodies), [row.state["network"]])
             # again, now that nobody else can change it
@@ -314,8 +318,8 @@ class Api:
             batch.revisions.extend(scribe.write(revision) for revision in decision.revisions)
             await store.write(connection, batch)
             await session.refresh(row)
-        response.headers["ETag"] = etag_of(row.revision)
-        return _registered(row)
+            attempt.keep(session, _registered(row).model_dump(mode="json"))
+        return _with_etag(_registered(row), response)
 
     async def summary(self, caller: Reader) -> tuple[Count, ...]:
         """Counts by body, kind and status."""
@@ -398,6 +402,11 @@ def _there(row: store.AssetRow | None) -> store.AssetRow:
 
 def _registered(row: store.AssetRow) -> RegisteredAsset:
     return RegisteredAsset.model_validate({**row.state, "revision": row.revision, "updated_at": row.updated_at})
+
+
+def _with_etag(asset: RegisteredAsset, response: Response) -> RegisteredAsset:
+    response.headers["ETag"] = etag_of(asset.revision)
+    return asset
 
 
 def _recorded(row: store.RevisionRow) -> RecordedRevision:

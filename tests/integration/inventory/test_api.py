@@ -540,6 +540,23 @@ class TestRetiring:
         back = await service.post_items(thing("API-T-1", 2, name="古い端末"))
         assert back == [{"status": "applied", "revision": 3, "reason": None, "field": None}]
 
+    async def test_what_is_sent_again_under_its_key_is_done_once_and_answered_alike(self, service: Service) -> None:
+        await service.post_items(thing("API-T-3", 1))
+        headers = {"If-Match": '"1"', "Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
+        first, *others = await asyncio.gather(
+            *[self.retire(service, id_of("API-T-3"), headers, reason="廃棄") for _ in range(4)]
+        )
+
+        assert first.status_code == 200
+        assert first.json()["revision"] == 2
+        assert {(one.status_code, one.content, one.headers["etag"]) for one in others} == {(200, first.content, '"2"')}
+        other = await self.retire(service, id_of("API-T-3"), headers, reason="売却")
+        assert (other.status_code, other.json()["type"]) == (422, "urn:daicho:problem:invalid")
+        failed = {"If-Match": '"1"', "Idempotency-Key": "another"}
+        assert (await self.retire(service, id_of("API-T-3"), failed, reason="廃棄")).status_code == 412
+        mended = {**failed, "If-Match": '"2"'}
+        assert (await self.retire(service, id_of("API-T-3"), mended, reason="廃棄")).status_code == 200
+
     async def test_of_two_at_once_one_is_told_that_it_has_changed(self, service: Service) -> None:
         await service.post_items(thing("API-T-2", 1))
         answers = await asyncio.gather(

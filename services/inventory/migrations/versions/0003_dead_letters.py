@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The dead letters of all consumers, as people read them; what became of items that made no revision."""
+"""The dead letters of all consumers, as people read them; what became of each item; answers that may be asked for again."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +12,7 @@ down_revision = "0001"
 
 _LETTERS = "dead_letter"
 _OUTCOMES = "feed_outcomes"
+_ANSWERS = "idempotent_answer"
 
 
 def upgrade() -> None:
@@ -59,9 +60,22 @@ def upgrade() -> None:
         sa.Column("recorded_at", moment, nullable=False),
         sa.Column("codes", sa.LargeBinary(), nullable=False),
     )
+    op.create_table(
+        _ANSWERS,
+        sa.Column("subject", sa.String(), primary_key=True),
+        sa.Column("key", sa.String(), primary_key=True),
+        sa.Column("body", sa.String(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("created_at", moment, nullable=False),
+        sa.Column("answer", postgresql.JSONB()),
+    )
+    op.create_index("ix_idempotent_answer_created_at", _ANSWERS, ["created_at"])
+    enable_body_rls(op, _ANSWERS)
 
 
 def downgrade() -> None:
+    disable_body_rls(op, _ANSWERS)
+    op.drop_table(_ANSWERS)
     op.drop_table(_OUTCOMES)
     disable_body_rls(op, _LETTERS)
     op.drop_table(_LETTERS)
