@@ -4,22 +4,28 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import TopicAuthorizationFailedError
 
 from libs.bus import NetworkPartitioner
 from libs.bus.deadletters import is_of
 from libs.bus.partition_log import open_log
 from libs.bus.release import letters_from
-from libs.contracts import ConsumerResumed, DeadLetterReleased, make_key
+from libs.contracts import ConsumerResumed, DeadLetterReleased, Profile, make_key
 from libs.contracts.topics import FEED
 from libs.devstack import Stack
+from libs.observability import Metrics
+from libs.persistence import Pool
+from services.inventory.dead_letters.projector import LettersProbe
 from tests.integration.inventory.test_api import Service, faults, id_of, service, thing
 from tests.integration.service import account
 
@@ -32,8 +38,16 @@ Send = Callable[..., Awaitable[None]]
 
 
 @pytest.fixture
-def send(stack: Stack) -> Send:
+async def send(service: Service, stack: Stack) -> Send:
     """Writes to the feed topic past the doors, as a CMDB does."""
+    # the broker knows of a right a moment after it was given
+    async with AIOKafkaProducer(**account(stack, "feed").client()) as producer, asyncio.timeout(20):
+        while True:
+            try:
+                await producer.partitions_for(FEED.name)
+                break
+            except TopicAuthorizationFailedError:
+                await asyncio.sleep(0.1)
 
     async def sent(*records: tuple[bytes | None, bytes]) -> None:
         async with AIOKafkaProducer(**account(stack, "feed").client(), partitioner=NetworkPartitioner()) as producer:
@@ -230,6 +244,23 @@ class TestDeciding:
         of_none = await service.call("waterworks-operator", "POST", f"{LETTERS}/release-all", json={"reason": "schema"})
         assert of_none.json()["keys"] == 0
         assert {one["body"] for one in again} == {"mayor", "election", "fire"}
+
+
+async def test_the_metrics_tell_what_waits(service: Service, pool: Pool, profile: Profile) -> None:
+    await parked(service, "DL-M-1")
+    metrics = Metrics()
+    probe = LettersProbe(pool, profile.body_by_id, metrics, lambda: datetime.now(UTC) + timedelta(days=1))
+    told = await probe.check()
+    told_over_http = await service.get("office", f"{LETTERS}/summary")
+
+    shown = metrics.exposition().decode()
+    waiting = re.search(r'dead_letters_waiting{consumer="inventory",reason="other-network-relation"} ([0-9.]+)', shown)
+    assert waiting is not None
+    assert float(waiting[1]) == told_over_http["by_reason"]["other-network-relation"]
+    assert told.measures["waiting"] == sum(told_over_http["by_reason"].values())
+    oldest = re.search(r"^daicho_dead_letters_oldest_seconds ([0-9.]+)", shown, re.MULTILINE)
+    assert oldest is not None
+    assert float(oldest[1]) > 86_000
 
 
 class TestCaps:
