@@ -86,11 +86,7 @@ def list_(
     chosen = {"reason": reason, "body": body, "feed": feed, "key": key, "consumer": consumer}
     order = "newest" if newest else "oldest"
     with Api(load(data), "inventory", who) as api:
-        if decided:
-            states = ("released", "corrected", "discarded")
-            found = (one for state in states for one in api.pages(_LETTERS, state=state, order=order, **chosen))
-        else:
-            found = api.pages(_LETTERS, order=order, **chosen)
+        found = api.pages(_LETTERS, state="decided" if decided else None, order=order, **chosen)
         letters = list(islice(found, limit))
         waiting = sum(api.get(f"{_LETTERS}/summary")["by_reason"].values())
     _print_letters(letters, say("cli.deadletters_count", count=waiting))

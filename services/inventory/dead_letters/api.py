@@ -272,7 +272,7 @@ class DeadLetterApi:
         consumer: Named = None,
         topic: Named = None,
         key: Annotated[str | None, Query(max_length=1000)] = None,
-        state: LetterState | None = LetterState.PARKED,
+        state: LetterState | Literal["decided"] = LetterState.PARKED,
         order: Literal["oldest", "newest"] = "oldest",
         after: Annotated[str | None, Query(max_length=500)] = None,
         limit: Limit = 100,

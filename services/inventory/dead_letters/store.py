@@ -31,6 +31,7 @@ class LetterState(StrEnum):
     DISCARDED = "discarded"
 
 
+DECIDED: Final = "decided"
 _WAITING: Final = text("state = 'parked'")
 
 
@@ -85,9 +86,9 @@ class LetterRow(Base, table=True):
 
 
 class LetterFilter(BaseModel):
-    """Which letters are asked for; None asks for all."""
+    """Which letters are asked for; None asks for all. `decided` is every state but `parked`."""
 
-    state: LetterState | None = None
+    state: LetterState | Literal["decided"] | None = None
     reason: Reason | None = None
     body: str | None = None
     feed: str | None = None
@@ -97,9 +98,12 @@ class LetterFilter(BaseModel):
 
     def conditions(self) -> list[ColumnElement[bool]]:
         wanted = self.model_dump(exclude_none=True)
+        decided = [col(LetterRow.state) != LetterState.PARKED] if wanted.get("state") == DECIDED else []
+        if decided:
+            del wanted["state"]
         if self.key is not None:
             wanted["key"] = self.key.encode()
-        return [col(getattr(LetterRow, name)) == value for name, value in wanted.items()]
+        return [*decided, *(col(getattr(LetterRow, name)) == value for name, value in wanted.items())]
 
 
 class ParkedPlace(NamedTuple):

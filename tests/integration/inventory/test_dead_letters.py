@@ -208,6 +208,8 @@ class TestDeciding:
         ]
         kept = await service.get("office", LETTERS, state="discarded", key="mayor/mayor/cmdb/DL-D-1")
         assert [(one["id"], one["decision"]["note"]) for one in kept["items"]] == [(letters[0]["id"], "誤送信")]
+        decided = await service.get("office", LETTERS, state="decided", key="mayor/mayor/cmdb/DL-D-1")
+        assert [one["state"] for one in decided["items"]] == ["discarded", "released", "released"]
         again = await service.call("office", "POST", path, json={"note": "x"})
         assert again.status_code == 409
 
