@@ -25,7 +25,7 @@ from libs.security import RemoteKeys, TokenVerifier, serving
 from libs.security import create_app as secured_app
 from services.inventory.api import VERSION, Api, create_app
 from services.inventory.backpressure import Gate, WorkerWatch
-from services.inventory.dead_letters.projector import PROJECTION, LetterProjector, LettersProbe
+from services.inventory.dead_letters.projector import PROJECTION, LetterProjector, WaitingLetters
 from services.inventory.intake import Intake
 from services.inventory.settings import MigrationSettings, Settings
 from services.inventory.worker import GROUP, FeedWriter
@@ -56,7 +56,7 @@ class Service:
         self._probes.append(PostgresProbe(pool))
         work: list[Coroutine[Any, Any, None]] = []
         if "worker" in rooms:
-            work += [self._worker(pool), self._letters(pool)]
+            work += [self._worker(pool), *self._letters(pool)]
         if "relay" in rooms:
             work.append(self._relay(pool))
         await self._serve(work, with_api="api" in rooms)
@@ -68,11 +68,12 @@ class Service:
         self._probes.append(worker)
         return worker.run()
 
-    def _letters(self, pool: Pool) -> Coroutine[Any, Any, None]:
+    def _letters(self, pool: Pool) -> list[Coroutine[Any, Any, None]]:
         projector = LetterProjector(self._profile)
         consumer = OffsetConsumer(self._subscription(PROJECTION, DEADLETTERS.name), pool, projector.apply)
-        self._probes += [consumer, LettersProbe(pool, self._profile.body_by_id, self._metrics, utc_now)]
-        return consumer.run()
+        waiting = WaitingLetters(pool, self._profile.body_by_id, self._metrics, utc_now)
+        self._probes += [consumer, waiting]
+        return [consumer.run(), waiting.run()]
 
     def _relay(self, pool: Pool) -> Coroutine[Any, Any, None]:
         relay = OutboxRelay(pool, self._settings.kafka, f"{SERVICE}-relay", self._metrics)

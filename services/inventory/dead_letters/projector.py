@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Sequence
 from itertools import groupby
 from typing import Final, TypeAlias
 
-from libs.bus import Connection, ConsumerRecord, PartitionDeadLetters, Rejected, decode
+from libs.bus import Connection, ConsumerRecord, Lasting, PartitionDeadLetters, Rejected, decode
 from libs.bus.deadletters import is_of
 from libs.bus.decoding import sentence
 from libs.bus.release import letter_of, read_release
 from libs.contracts import DeadLettered, DeadLetterReleased, Profile, Reason, parse_key
 from libs.contracts.topics import DEADLETTERS, FEED
-from libs.observability import Metrics, ProbeResult
+from libs.observability import Metrics
 from libs.observability.metrics import DEAD_LETTERS_OLDEST, DEAD_LETTERS_WAITING
 from libs.persistence import Pool
 from libs.persistence.scope import NO_BODY, scoped, setting_of
@@ -24,6 +25,7 @@ from services.inventory.worker import Clock
 PROJECTION: Final = "inventory-deadletters"
 """Consumer group of the projection, and the name under which its offsets are kept."""
 
+_MEASURE_SECONDS: Final = 15.0
 _WAITING: Final = """
 SELECT consumer, reason, count(*) AS letters, extract(epoch FROM min(parked_at))::float8 AS oldest
 FROM dead_letter WHERE state = 'parked' GROUP BY consumer, reason
@@ -80,19 +82,21 @@ class LetterProjector:
         return feed if feed in self._feeds else None
 
 
-class LettersProbe:
-    """Keeps the numbers of waiting letters in the metrics. Always well: they are for a person, not for a supervisor."""
+class WaitingLetters(Lasting):
+    """Keeps the numbers of waiting letters in the metrics, as long as `run` lasts. How many wait is for a person, not for a supervisor."""
 
     name = "dead-letters"
 
     def __init__(self, pool: Pool, bodies: Collection[str], metrics: Metrics, clock: Clock) -> None:
+        super().__init__()
         self._pool = pool
         self._bodies = {*bodies, NO_BODY}
         self._waiting = metrics.gauge(DEAD_LETTERS_WAITING)
         self._oldest = metrics.gauge(DEAD_LETTERS_OLDEST)
         self._clock = clock
 
-    async def check(self) -> ProbeResult:
+    async def measure(self) -> None:
+        """Count once."""
         async with self._pool.acquire() as connection, scoped(connection, self._bodies):
             rows = await connection.fetch(_WAITING)
         self._waiting.clear()
@@ -100,7 +104,12 @@ class LettersProbe:
             self._waiting.labels(row["consumer"], row["reason"]).set(row["letters"])
         now = self._clock().timestamp()
         self._oldest.set(max((now - row["oldest"] for row in rows), default=0))
-        return ProbeResult(ok=True, measures={"waiting": float(sum(row["letters"] for row in rows))})
+
+    async def _live(self) -> None:
+        while True:
+            await self.measure()
+            self._code, self._failures = None, 0
+            await asyncio.sleep(_MEASURE_SECONDS)
 
 
 def _read(record: ConsumerRecord) -> Told:
