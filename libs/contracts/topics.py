@@ -12,6 +12,7 @@ from libs.contracts.envelope import CloudEvent
 from libs.contracts.events import (
     AssetChanged,
     ClassificationChanged,
+    ConsumerResumed,
     DeadLettered,
     DeadLetterReleased,
     FindingChanged,
@@ -115,7 +116,7 @@ FINDINGS: Final = Topic(
 DEADLETTERS: Final = Topic(
     name="daicho.deadletter.v1",
     key="key of the parked message",
-    messages=(DeadLettered, DeadLetterReleased),
+    messages=(DeadLettered, DeadLetterReleased, ConsumerResumed),
     writers=_SERVICES,
     readers=_SERVICES,
     max_record_bytes=2 * MAX_RECORD_BYTES,

@@ -64,6 +64,21 @@ DEAD_LETTERS: Final = Metric(
     "Look at them with `daicho deadletters list`, mend the source, then release the key.",
     ("consumer", "reason"),
 )
+DEAD_LETTERS_WAITING: Final = Metric(
+    "daicho_dead_letters_waiting",
+    "gauge",
+    "records",
+    "Records put aside that wait for a person.",
+    "Look at them with `daicho deadletters list`; mend the cause, then release, correct or discard them.",
+    ("consumer", "reason"),
+)
+DEAD_LETTERS_OLDEST: Final = Metric(
+    "daicho_dead_letters_oldest_seconds",
+    "gauge",
+    "seconds",
+    "Age of the oldest record put aside that waits for a person.",
+    "Over a day: nobody looks after the dead letters.",
+)
 PARKED_KEYS: Final = Metric(
     "daicho_parked_keys",
     "gauge",
@@ -77,7 +92,7 @@ TASK_RUNNING: Final = Metric(
     "gauge",
     "1 or 0",
     "Whether the task of a partition runs.",
-    "0: /health/ready and the log give the reason code; after mending, restart the service.",
+    "0: /health/ready and the log give the reason code; after mending, `daicho deadletters resume` if a cap has stopped it.",
     ("consumer", "topic", "partition"),
 )
 TASK_STOPS: Final = Metric(
@@ -149,6 +164,8 @@ TABLE: Final = (
     BATCH_SECONDS,
     LAG,
     DEAD_LETTERS,
+    DEAD_LETTERS_WAITING,
+    DEAD_LETTERS_OLDEST,
     PARKED_KEYS,
     TASK_RUNNING,
     TASK_STOPS,

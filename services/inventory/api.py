@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The doors over HTTP, and the register to read; a person's retirement of an asset; the dead letters."""
+"""The doors over HTTP, and the register to read; a person's retirement of an asset."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from aiokafka.errors import KafkaError, ProducerFenced
-from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, SecretStr
 
-from libs.bus import KafkaSettings, parked_letters, release_key
+from libs.bus import Caps, KafkaSettings
 from libs.catalogue import text_pair
 from libs.contracts import (
     Asset,
@@ -26,12 +23,8 @@ from libs.contracts import (
     FeedItem,
     ProblemType,
     Profile,
-    Reason,
     Text,
-    make_key,
-    parse_key,
 )
-from libs.contracts.topics import FEED
 from libs.contracts.words import LevelCode, RelationType, ShortText, Slug
 from libs.observability import Metrics
 from libs.observability.metrics import FEED_ITEMS
@@ -40,11 +33,14 @@ from libs.security import FieldError, Guard, Identity, ProblemError, Role, Token
 from libs.security import create_app as secured_app
 from libs.security.preconditions import check_match, etag_of, required
 from services.inventory import store
-from services.inventory.domain import Scribe, Source, retire
+from services.inventory.dead_letters.api import DeadLetterApi
+from services.inventory.domain import Scribe, retire
 from services.inventory.doors import DOORS, Delivery, Door, Sent, Undecided, UnreadableError
 from services.inventory.doors.netbox import signature_fits
-from services.inventory.intake import Intake, Receipt, Ticket
-from services.inventory.worker import GROUP, PASSED_OVER, Clock
+from services.inventory.idempotency import Attempt
+from services.inventory.intake import Intake, Receipt
+from services.inventory.receipts.api import ReceiptApi
+from services.inventory.worker import PASSED_OVER, Clock
 
 VERSION: Final = "1"
 MOST_A_PAGE: Final = 500
@@ -52,7 +48,6 @@ MOST_A_PAGE: Final = 500
 Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
 Feeder = Annotated[Identity, Depends(authenticated(Role.FEEDER))]
 Editor = Annotated[Identity, Depends(authenticated(Role.EDITOR))]
-Operator = Annotated[Identity, Depends(authenticated(Role.OPERATOR))]
 Limit = Annotated[int, Query(ge=1, le=MOST_A_PAGE)]
 
 
@@ -74,18 +69,6 @@ class Accepted(BaseModel):
     receipts: tuple[Receipt, ...]
     passed_over: int = 0
     decisions: tuple[Decision, ...] = ()
-
-
-class ItemOutcome(BaseModel):
-    """What became of an accepted item.
-
-    `pending`: not looked at yet. `applied`: this version made `revision`, now or when it was sent before. `parked`: put aside with all of its key, for `reason`, until released.
-    `ignored`: an older version, or nothing new.
-    """
-
-    status: Literal["pending", "applied", "parked", "ignored"]
-    revision: int | None = None
-    reason: Reason | None = None
 
 
 class RegisteredAsset(Asset):
@@ -144,38 +127,6 @@ class Count(BaseModel):
     assets: int
 
 
-class ParkedKey(BaseModel):
-    """A key whose records wait for a release."""
-
-    topic: str
-    key: str
-    reason: Reason
-    parked_at: datetime
-
-
-class DeadLetters(BaseModel):
-    """What waits, by reason and by body (`-` where the body is not known), and the keys parked, the longest first."""
-
-    by_reason: Mapping[Reason, int]
-    by_body: Mapping[str, Mapping[Reason, int]]
-    parked: tuple[ParkedKey, ...]
-
-
-class KeyToRelease(BaseModel):
-    """A parked key, as it stands on its topic."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    topic: Annotated[str, Field(max_length=249)] = FEED.name
-    key: Annotated[str, Field(min_length=1, max_length=1000)]
-
-
-class Released(BaseModel):
-    """How many records went back to their topic."""
-
-    records: int
-
-
 class SignedByFeed(Guard):
     """Lets a webhook pass only if it is signed with its feed's secret (NetBox, `X-Hook-Signature`)."""
 
@@ -206,12 +157,14 @@ class Api:
         kafka: KafkaSettings,
         clock: Clock,
         metrics: Metrics,
+        caps: Caps = Caps(),  # noqa: B008 - it is frozen
     ) -> None:
+        self.receipts = ReceiptApi(sessions, profile)
+        self.dead_letters = DeadLetterApi(sessions, profile, kafka, caps, clock)
         self._sessions = sessions
         self._intake = intake
         self._profile = profile
         self._earlier = earlier
-        self._kafka = kafka
         self._clock = clock
         self._items = metrics.counter(FEED_ITEMS)
         self._bodies = frozenset(profile.body_by_id)
@@ -219,15 +172,12 @@ class Api:
     def router(self, signed: SignedByFeed) -> APIRouter:
         router = APIRouter(prefix="/v1", tags=["inventory"])
         self._add_doors(router, signed)
-        router.get("/receipts/{receipt_id}")(self.receipt)
         router.get("/assets")(self.assets)
         router.get("/assets/{asset_id}")(self.asset)
         router.get("/assets/{asset_id}/history")(self.history)
         router.get("/assets/{asset_id}/relations")(self.relations)
         router.post("/assets/{asset_id}/retire")(self.retire)
         router.get("/summary")(self.summary)
-        router.get("/dead-letters")(self.dead_letters)
-        router.post("/dead-letters/release", status_code=202)(self.release)
         return router
 
     def _add_doors(self, router: APIRouter, signed: SignedByFeed) -> None:
@@ -286,25 +236,6 @@ class Api:
         sent = Sent(await request.body(), declared, body, numbered, self._earlier)
         return await self._deliver("ledger", request, sent, traceparent, caller)
 
-    async def receipt(self, receipt_id: Annotated[str, Path(max_length=2000)], caller: Feeder) -> ItemOutcome:
-        """What became of an accepted item."""
-        try:
-            ticket = Ticket.read(receipt_id)
-        except ValueError:
-            raise ProblemError(ProblemType.NOT_FOUND, "inventory.receipt_not_found") from None
-        if ticket.body not in self._bodies or not caller.may_feed(ticket.feed, ticket.body):
-            raise ProblemError(ProblemType.NOT_FOUND, "inventory.receipt_not_found")
-        async with self._sessions.session(caller.scope(self._bodies)) as session:
-            if await store.next_offset(session, GROUP, FEED.name, ticket.partition) <= ticket.offset:
-                return ItemOutcome(status="pending")
-            source = Source(ticket.feed, ticket.source_key)
-            revision = await store.revision_by(session, source, ticket.source_version)
-            if revision is not None:
-                return ItemOutcome(status="applied", revision=revision)
-            key = make_key(self._profile.network_of(ticket.body), ticket.body, *source)
-            parked = await store.parked_key(session, GROUP, FEED.name, key)
-        return ItemOutcome(status="parked", reason=Reason(parked.reason)) if parked else ItemOutcome(status="ignored")
-
     async def assets(
         self,
         caller: Reader,
@@ -329,8 +260,7 @@ class Api:
         """One asset; `ETag` is what `If-Match` of a change asks for."""
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             row = _there(await store.asset_of(session, asset_id))
-        response.headers["ETag"] = etag_of(row.revision)
-        return _registered(row)
+        return _with_etag(_registered(row), response)
 
     async def history(
         self, asset_id: UUID, caller: Reader, before: Annotated[int | None, Query(ge=1)] = None, limit: Limit = 100
@@ -367,12 +297,16 @@ class Api:
         retirement: Retirement,
         caller: Editor,
         response: Response,
+        attempt: Annotated[Attempt, Depends(Attempt)],
         if_match: Annotated[str | None, Header()] = None,
     ) -> RegisteredAsset:
-        """A person retires an asset; it stays in the register with its history."""
+        """A person retires an asset; it stays in the register with its history. With `Idempotency-Key` it may be sent again."""
         given = required(if_match)
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             row = _there(await store.asset_of(session, asset_id))
+            answered = await attempt.answered(session, caller, row.body, self._clock())
+            if answered is not None:
+                return _with_etag(RegisteredAsset.model_validate(answered), response)
             connection = await driver_of(session)
             await store.enter(connection, caller.scope(self._bodies), [row.state["network"]])
             # again, now that nobody else can change it
@@ -384,62 +318,14 @@ class Api:
             batch.revisions.extend(scribe.write(revision) for revision in decision.revisions)
             await store.write(connection, batch)
             await session.refresh(row)
-        response.headers["ETag"] = etag_of(row.revision)
-        return _registered(row)
+            attempt.keep(session, _registered(row).model_dump(mode="json"))
+        return _with_etag(_registered(row), response)
 
     async def summary(self, caller: Reader) -> tuple[Count, ...]:
         """Counts by body, kind and status."""
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             rows = await store.counts(session)
         return tuple(Count(body=body, kind=kind, status=status, assets=count) for body, kind, status, count in rows)
-
-    async def dead_letters(self, caller: Operator, limit: Limit = 100) -> DeadLetters:
-        """What waits to be released."""
-        async with _broker():
-            letters = await parked_letters(self._kafka, consumer=GROUP)
-        reasons = [
-            (body, letter.letter.reason) for letter in letters if caller.may_read(body := self._body_of(letter.key))
-        ]
-        by_body: dict[str, Counter[Reason]] = {}
-        for body, reason in reasons:
-            by_body.setdefault(body, Counter())[reason] += 1
-        async with self._sessions.session(()) as session:
-            parked = await store.parked_keys(session, GROUP, limit)
-        return DeadLetters(
-            by_reason=Counter(reason for _, reason in reasons),
-            by_body=by_body,
-            parked=tuple(
-                ParkedKey(topic=row.topic, key=row.key.decode(), reason=Reason(row.reason), parked_at=row.parked_at)
-                for row in parked
-                if caller.may_read(self._body_of(row.key))
-            ),
-        )
-
-    async def release(self, wanted: KeyToRelease, caller: Operator) -> Released:
-        """Send the records of a parked key back to their topic, in their order."""
-        key = wanted.key.encode()
-        async with self._sessions.session(()) as session:
-            row = await store.parked_key(session, GROUP, wanted.topic, key)
-        if row is None or not caller.may_read(self._body_of(key)):
-            raise ProblemError(ProblemType.NOT_FOUND, "inventory.not_parked")
-        async with _broker():
-            count = await release_key(
-                self._kafka,
-                GROUP,
-                wanted.topic,
-                key,
-                caller.subject,
-                municipality=self._profile.municipality,
-                clock=self._clock,
-            )
-        return Released(records=count)
-
-    def _body_of(self, key: bytes | None) -> str:
-        try:
-            body = parse_key(key or b"").body
-        except ValueError:
-            return "-"
-        return body if body in self._bodies else "-"
 
     def _feed(self, feed: str, caller: Identity) -> Feed:
         known = self._profile.feed_by_id.get(feed)
@@ -470,17 +356,6 @@ class Api:
         ]
         if strangers:
             raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_body", feed=feed.id, errors=strangers)
-
-
-@asynccontextmanager
-async def _broker() -> AsyncIterator[None]:
-    """What the dead letters' topic is asked, told as problems where it cannot be had."""
-    try:
-        yield
-    except ProducerFenced:
-        raise ProblemError(ProblemType.CONFLICT, "inventory.released_meanwhile") from None
-    except (KafkaError, OSError) as error:
-        raise ProblemError(ProblemType.BUSY, "inventory.broker_busy", headers={"Retry-After": "5"}) from error
 
 
 def _check_door(door: Door, feed: Feed, content_type: str) -> None:
@@ -529,6 +404,11 @@ def _registered(row: store.AssetRow) -> RegisteredAsset:
     return RegisteredAsset.model_validate({**row.state, "revision": row.revision, "updated_at": row.updated_at})
 
 
+def _with_etag(asset: RegisteredAsset, response: Response) -> RegisteredAsset:
+    response.headers["ETag"] = etag_of(asset.revision)
+    return asset
+
+
 def _recorded(row: store.RevisionRow) -> RecordedRevision:
     content: dict[str, Any] = {"revision": row.revision, "recorded_at": row.recorded_at}
     return RecordedRevision.model_validate({**content, "asset": row.state, "change": row.change})
@@ -544,4 +424,6 @@ def create_app(
     """The service's application, without its health routes; does no I/O."""
     app = secured_app("Daicho inventory", verifier, version=VERSION, metrics=metrics)
     app.include_router(api.router(SignedByFeed(profile, secrets)))
+    app.include_router(api.receipts.router())
+    app.include_router(api.dead_letters.router())
     return app

@@ -16,7 +16,7 @@ import httpx
 
 from libs.bus import OffsetConsumer, OutboxRelay, Subscription
 from libs.contracts import Profile
-from libs.contracts.topics import FEED
+from libs.contracts.topics import DEADLETTERS, FEED
 from libs.observability import Metrics, Probe, configure_logging
 from libs.observability.health import Health
 from libs.persistence import OutboxProbe, Pool, PostgresProbe, Sessions, create_pool, upgrade
@@ -24,6 +24,8 @@ from libs.rooms import run_rooms, run_until_signal
 from libs.security import RemoteKeys, TokenVerifier, serving
 from libs.security import create_app as secured_app
 from services.inventory.api import VERSION, Api, create_app
+from services.inventory.backpressure import Gate, WorkerWatch
+from services.inventory.dead_letters.projector import PROJECTION, LetterProjector, WaitingLetters
 from services.inventory.intake import Intake
 from services.inventory.settings import MigrationSettings, Settings
 from services.inventory.worker import GROUP, FeedWriter
@@ -54,10 +56,10 @@ class Service:
         self._probes.append(PostgresProbe(pool))
         work: list[Coroutine[Any, Any, None]] = []
         if "worker" in rooms:
-            work.append(self._worker(pool))
+            work += [self._worker(pool), *self._letters(pool)]
         if "relay" in rooms:
             work.append(self._relay(pool))
-        await self._serve(with_api="api" in rooms)
+        await self._serve(work, with_api="api" in rooms)
         await run_rooms(work)
 
     def _worker(self, pool: Pool) -> Coroutine[Any, Any, None]:
@@ -65,6 +67,13 @@ class Service:
         worker = OffsetConsumer(self._subscription(GROUP, FEED.name), pool, writer.apply)
         self._probes.append(worker)
         return worker.run()
+
+    def _letters(self, pool: Pool) -> list[Coroutine[Any, Any, None]]:
+        projector = LetterProjector(self._profile)
+        consumer = OffsetConsumer(self._subscription(PROJECTION, DEADLETTERS.name), pool, projector.apply)
+        waiting = WaitingLetters(pool, self._profile.body_by_id, self._metrics, utc_now)
+        self._probes += [consumer, waiting]
+        return [consumer.run(), waiting.run()]
 
     def _relay(self, pool: Pool) -> Coroutine[Any, Any, None]:
         relay = OutboxRelay(pool, self._settings.kafka, f"{SERVICE}-relay", self._metrics)
@@ -83,25 +92,29 @@ class Service:
             caps=self._settings.caps,
         )
 
-    async def _serve(self, *, with_api: bool) -> None:
+    async def _serve(self, work: list[Coroutine[Any, Any, None]], *, with_api: bool) -> None:
         client = await self._stack.enter_async_context(httpx.AsyncClient())
         verifier = TokenVerifier(self._settings.oidc, RemoteKeys(self._settings.oidc, client), utc_now)
         if with_api:
             secrets = self._settings.read_feed_secrets()
-            app = create_app(verifier, self._api(), self._profile, secrets, self._metrics)
+            app = create_app(verifier, self._api(work), self._profile, secrets, self._metrics)
         else:
             app = secured_app(f"Daicho {SERVICE}", verifier, version=VERSION, metrics=self._metrics)
         app.include_router(Health(self._probes, self._metrics).router())
         await self._stack.enter_async_context(serving(app, self._settings.http))
 
-    def _api(self) -> Api:
+    def _api(self, work: list[Coroutine[Any, Any, None]]) -> Api:
         sessions = Sessions(self._settings.postgres)
         self._stack.push_async_callback(sessions.close)
-        intake = Intake(self._settings.kafka, self._profile, utc_now)
+        gate = Gate(self._settings.intake, utc_now)
+        watch = WorkerWatch(self._settings.kafka, sessions, gate, utc_now)
+        work.append(watch.run())
+        intake = Intake(self._settings.kafka, self._profile, utc_now, gate=gate)
         self._stack.push_async_callback(intake.stop)
-        self._probes.append(intake)
+        self._probes += [intake, watch]
         earlier = self._settings.read_earlier_scales()
-        return Api(sessions, intake, self._profile, earlier, self._settings.kafka, utc_now, self._metrics)
+        settings = self._settings
+        return Api(sessions, intake, self._profile, earlier, settings.kafka, utc_now, self._metrics, settings.caps)
 
 
 async def run(rooms: Collection[str]) -> None:

@@ -16,6 +16,7 @@ from libs.contracts import EarlierScales, Profile
 from libs.persistence import PostgresSettings
 from libs.security import HttpSettings, OidcSettings
 from libs.security.private_files import read_private
+from services.inventory.backpressure import Bounds
 
 BASE: Final = Path(__file__).resolve().parents[2] / "standards" / "base"
 
@@ -36,6 +37,7 @@ class Settings(BaseSettings):
     oidc: OidcSettings
     http: HttpSettings = HttpSettings()
     caps: Caps = Caps()
+    intake: Bounds = Bounds()
     member: str = "0"
     standard: Path = BASE
     feed_secrets: Mapping[str, SecretStr] = {}

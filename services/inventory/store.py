@@ -281,32 +281,16 @@ async def counts(session: AsyncSession) -> Sequence[tuple[str, str | None, str |
     return (await session.exec(select(*columns, func.count()).group_by(*columns).order_by(*columns))).all()
 
 
-async def revision_by(session: AsyncSession, source: Source, source_version: int) -> int | None:
-    """The last revision that a version of a source key made."""
-    link = await session.get(SourceLinkRow, tuple(source))
-    if link is None:
-        return None
-    made_by = col(RevisionRow.change).contains({**source._asdict(), "source_version": source_version})
-    query = select(func.max(col(RevisionRow.revision))).where(col(RevisionRow.asset_id) == link.asset_id, made_by)
-    return (await session.exec(query)).one()
-
-
 async def next_offset(session: AsyncSession, consumer: str, topic: str, partition: int) -> int:
     """How far a consumer has come in a partition."""
     row = await session.get(OffsetRow, (consumer, topic, partition))
     return row.next_offset if row else 0
 
 
-async def parked_keys(session: AsyncSession, consumer: str, limit: int) -> Sequence[ParkedKeyRow]:
-    """Keys whose records a consumer puts aside, the longest first. They know no scope: whose they are is for the caller to check."""
-    query = select(ParkedKeyRow).where(col(ParkedKeyRow.consumer) == consumer)
-    return (await session.exec(query.order_by(col(ParkedKeyRow.parked_at)).limit(limit))).all()
-
-
-async def parked_key(session: AsyncSession, consumer: str, topic: str, key: bytes) -> ParkedKeyRow | None:
-    """The parked key, if it is parked; as `parked_keys`."""
-    parked = (col(ParkedKeyRow.consumer) == consumer, col(ParkedKeyRow.topic) == topic, col(ParkedKeyRow.key) == key)
-    return (await session.exec(select(ParkedKeyRow).where(*parked))).first()
+async def next_offsets(session: AsyncSession, consumer: str, topic: str) -> Mapping[int, int]:
+    """How far a consumer has come in each partition of a topic."""
+    wanted = (col(OffsetRow.consumer) == consumer, col(OffsetRow.topic) == topic)
+    return {row.partition: row.next_offset for row in await session.exec(select(OffsetRow).where(*wanted))}
 
 
 def known_of(row: AssetRow) -> Known:

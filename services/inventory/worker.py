@@ -24,6 +24,7 @@ from services.inventory.domain import (
     Target,
     check_authority,
 )
+from services.inventory.receipts.store import note
 
 GROUP: Final = "inventory"
 """Consumer group on the feed topic, and the name under which dead letters and offsets are kept."""
@@ -52,7 +53,10 @@ class FeedWriter:
         read = {record.offset: _read(self._profile, record) for record in records}
         events = [event for event in read.values() if isinstance(event, FeedItemSubmitted)]
         register = await self._register(connection, [event.data for event in events])
-        await store.write(connection, self._fold(register, records, read, dead_letters))
+        decisions: dict[int, Decision] = {}
+        batch = self._fold(register, records, read, dead_letters, decisions)
+        await store.write(connection, batch)
+        await note(connection, records, decisions, batch.recorded_at)
 
     async def _register(self, connection: Connection, items: Sequence[FeedItem]) -> Register:
         """The part of the register that the items are about, held against other writers."""
@@ -75,7 +79,9 @@ class FeedWriter:
         records: Sequence[ConsumerRecord],
         read: Mapping[int, Read],
         dead_letters: PartitionDeadLetters,
+        decisions: dict[int, Decision],
     ) -> store.Batch:
+        """The batch to write; `decisions` are added to, by offset."""
         batch = store.Batch(self._clock())
         scribe = Scribe(self._profile.municipality, batch.recorded_at)
         outcomes: Counter[tuple[str, str]] = Counter()
@@ -88,7 +94,8 @@ class FeedWriter:
                 outcomes[one.data.feed if isinstance(one, FeedItemSubmitted) else _NO_FEED, REJECTED] += 1
                 raise
 
-        for _, (event, decision) in dead_letters.sift(records, taken):
+        for record, (event, decision) in dead_letters.sift(records, taken):
+            decisions[record.offset] = decision
             outcomes[event.data.feed, decision.outcome.value] += 1
             _add(batch, scribe, event, decision)
         for (feed, outcome), items in outcomes.items():

@@ -25,7 +25,9 @@ NAME = "inventory-ingest"
 COUNT = 20_000
 BATCH = 2_000
 _TABLES = tuple(str(table.__tablename__) for table in (AssetRow, RevisionRow, OutboxRow))
-_EMPTY = "TRUNCATE asset, asset_revision, source_link, outbox, parked_key, consumer_offset RESTART IDENTITY"
+_EMPTY = (
+    "TRUNCATE asset, asset_revision, source_link, outbox, parked_key, consumer_offset, feed_outcomes RESTART IDENTITY"
+)
 _SCHEMA = "floor"
 _COLUMNS = """
 SELECT column_name FROM information_schema.columns

@@ -122,6 +122,53 @@ def test_an_override_is_asked_by_one_and_approved_by_another(daicho: Shell):
     )
 
 
+def test_what_could_not_be_taken_is_corrected_given_up_and_released(daicho: Shell, tmp_path: Path):
+    def item(source_key: str, version: int, **fields: object) -> dict[str, object]:
+        return {"body": "mayor", "feed": "cmdb", "source_key": source_key, "source_version": version, **fields}
+
+    def waiting(source_key: str) -> list[str]:
+        rows = daicho("deadletters", "list", "--key", f"mayor/mayor/cmdb/{source_key}").splitlines()
+        return [cell.strip() for row in rows for cell in row.split("│")[2:3] if "inventory:" in cell]
+
+    def put_aside(source_key: str, *items: dict[str, object]) -> list[str]:
+        """Post what cannot be taken; the ids of the letters, oldest first."""
+        file = tmp_path / "items.json"
+        file.write_text(json.dumps({"items": items}), encoding="utf-8")
+        daicho("feed", "post", "cmdb", str(file))
+        assert awaited(lambda: len(waiting(source_key)) == len(items))
+        return waiting(source_key)
+
+    # SRV-1 is on the network of the waterworks
+    across = {"relations": [{"type": "connects", "source_key": "SRV-1"}], "kind": "network"}
+    first, _ = put_aside("DL-1", item("DL-1", 1, **across), item("DL-1", 2, kind="network", name="基幹"))
+    shown = daicho("deadletters", "show", first)
+    assert "data.relations.0.source_key" in shown
+    assert json.loads(daicho("deadletters", "show", first, "--json"))["behind"] == 1
+    assert "mayor/mayor/cmdb/DL-1" in daicho("deadletters", "keys", "--reason", "other-network-relation")
+
+    file = tmp_path / "corrected.json"
+    file.write_text('{"body": "mayor"}', encoding="utf-8")
+    edit = ["deadletters", "edit", first, "--note", "接続先の誤記"]
+    assert "/item/source_key" in daicho(*edit, "--file", str(file), code=2)
+    editor = tmp_path / "editor.py"
+    script = "import json,sys; f = sys.argv[1]; item = json.load(open(f)); item.pop('relations'); json.dump(item, open(f, 'w'))"
+    editor.write_text(script, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISUAL", f"{sys.executable} {editor}")
+        assert f"{first} was corrected, and 2 messages went back" in daicho(*edit)
+    assert awaited(lambda: "基幹" in daicho("assets", "list", "--body", "mayor", "--name", "基幹"))
+    assert "接続先の誤記" in daicho("deadletters", "list", "--decided", "--key", "mayor/mayor/cmdb/DL-1")
+
+    (given_up,) = put_aside("DL-2", item("DL-2", 1, **across))
+    assert "was given up" in daicho("deadletters", "discard", given_up, "--note", "重複")
+    assert "decided on" in daicho("deadletters", "discard", given_up, "--note", "重複", code=1)
+    put_aside("DL-3", item("DL-3", 1, **across))
+    assert "1 messages of 1 keys" in daicho("deadletters", "release", "--reason", "other-network-relation")
+    assert "either a key or --reason" in daicho("deadletters", "release", code=2)
+    assert "not permitted" in daicho("deadletters", "list", "--as", "body-fire", code=1).lower()
+    assert "told to go on" in daicho("deadletters", "resume", "inventory", "0", "--note", "連携元を直した")
+
+
 def test_an_auditor_sees_rule_condition_and_path_and_may_take_them_along(daicho: Shell, tmp_path: Path):
     picture = tmp_path / "way.svg"
     tree = daicho("explain", "--feed", "cmdb", "SYS-1", "--svg", str(picture))
