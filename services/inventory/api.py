@@ -44,6 +44,7 @@ from services.inventory.domain import Scribe, Source, retire
 from services.inventory.doors import DOORS, Delivery, Door, Sent, Undecided, UnreadableError
 from services.inventory.doors.netbox import signature_fits
 from services.inventory.intake import Intake, Receipt, Ticket
+from services.inventory.netbox_pull.api import PullApi
 from services.inventory.worker import GROUP, PASSED_OVER, Clock
 
 VERSION: Final = "1"
@@ -215,6 +216,7 @@ class Api:
         self._clock = clock
         self._items = metrics.counter(FEED_ITEMS)
         self._bodies = frozenset(profile.body_by_id)
+        self.pulls = PullApi(sessions, profile, clock)
 
     def router(self, signed: SignedByFeed) -> APIRouter:
         router = APIRouter(prefix="/v1", tags=["inventory"])
@@ -544,4 +546,5 @@ def create_app(
     """The service's application, without its health routes; does no I/O."""
     app = secured_app("Daicho inventory", verifier, version=VERSION, metrics=metrics)
     app.include_router(api.router(SignedByFeed(profile, secrets)))
+    app.include_router(api.pulls.router())
     return app

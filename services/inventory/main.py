@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts the rooms of the service: `python -m services.inventory.main [api] [worker] [relay]`, or `migrate`.
+"""Starts the rooms of the service: `python -m services.inventory.main [api] [worker] [relay] [pull]`, or `migrate`.
 
-With no room named, the first three run in one process. Every process answers under `/health`.
+With no room named, the first four run in one process. Every process answers under `/health`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Collection, Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Final
 
 import httpx
@@ -25,10 +26,11 @@ from libs.security import RemoteKeys, TokenVerifier, serving
 from libs.security import create_app as secured_app
 from services.inventory.api import VERSION, Api, create_app
 from services.inventory.intake import Intake
+from services.inventory.netbox_pull.room import NetboxRoom
 from services.inventory.settings import MigrationSettings, Settings
 from services.inventory.worker import GROUP, FeedWriter
 
-ROOMS: Final = ("api", "worker", "relay")
+ROOMS: Final = ("api", "worker", "relay", "pull")
 MIGRATE: Final = "migrate"
 SERVICE: Final = "inventory"
 
@@ -57,6 +59,8 @@ class Service:
             work.append(self._worker(pool))
         if "relay" in rooms:
             work.append(self._relay(pool))
+        if "pull" in rooms:
+            work += self._pulls(pool)
         await self._serve(with_api="api" in rooms)
         await run_rooms(work)
 
@@ -70,6 +74,24 @@ class Service:
         relay = OutboxRelay(pool, self._settings.kafka, f"{SERVICE}-relay", self._metrics)
         self._probes += [relay, OutboxProbe(pool, self._metrics)]
         return relay.run()
+
+    def _pulls(self, pool: Pool) -> list[Coroutine[Any, Any, None]]:
+        """One for each feed that declares where it is to be pulled from."""
+        tokens = self._settings.read_feed_tokens()
+        rooms = [
+            NetboxRoom(pool, feed, tokens.get(feed.id), self._intake, utc_now, self._metrics)
+            for feed in self._profile.feeds
+            if feed.pull is not None
+        ]
+        self._probes += rooms
+        return [room.run() for room in rooms]
+
+    @cached_property
+    def _intake(self) -> Intake:
+        intake = Intake(self._settings.kafka, self._profile, utc_now)
+        self._stack.push_async_callback(intake.stop)
+        self._probes.append(intake)
+        return intake
 
     def _subscription(self, group: str, topic: str) -> Subscription:
         return Subscription(
@@ -97,11 +119,8 @@ class Service:
     def _api(self) -> Api:
         sessions = Sessions(self._settings.postgres)
         self._stack.push_async_callback(sessions.close)
-        intake = Intake(self._settings.kafka, self._profile, utc_now)
-        self._stack.push_async_callback(intake.stop)
-        self._probes.append(intake)
         earlier = self._settings.read_earlier_scales()
-        return Api(sessions, intake, self._profile, earlier, self._settings.kafka, utc_now, self._metrics)
+        return Api(sessions, self._intake, self._profile, earlier, self._settings.kafka, utc_now, self._metrics)
 
 
 async def run(rooms: Collection[str]) -> None:
