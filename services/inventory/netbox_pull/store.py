@@ -118,7 +118,7 @@ async def ask(session: AsyncSession, feed: str, asked: Asked) -> None:
         "asked_retire": asked.retire_up_to,
     }
     statement = insert(NetboxPullRow).values(feed=feed, **values)
-    await session.execute(statement.on_conflict_do_update(index_elements=["feed"], set_=values))
+    await (await session.connection()).execute(statement.on_conflict_do_update(index_elements=["feed"], set_=values))
 
 
 async def find(session: AsyncSession, feed: str) -> State:
