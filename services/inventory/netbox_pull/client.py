@@ -18,7 +18,7 @@ import httpx
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from libs.contracts import NetboxPull
-from services.inventory.netbox_pull.domain import Change
+from services.inventory.netbox_pull.domain import Change, Trouble
 
 PAGE: Final = 100
 """Objects, or ids asked for, a request."""
@@ -34,6 +34,7 @@ LONGEST_PAUSE: Final = 60.0
 _CHANGE_FIELDS: Final = "id,time,action,changed_object_type,changed_object_id"
 _V2: Final = "nbt_"
 """How a token of NetBox 4.5 or later begins."""
+_PASSING: Final = frozenset({Trouble.UNREACHABLE, Trouble.UNAVAILABLE})
 _REFUSED: Final = frozenset({401, 403})
 _NO_SUCH_REFERENCE: Final = 400
 _GONE: Final = 404
@@ -45,12 +46,9 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class NetboxError(Exception):
-    """NetBox cannot be read now. `code` is stable: `unreachable`, `unavailable`, `refused`, `redirected`, `rejected`, `unusable`.
+    """NetBox cannot be read now. `retry_after`: for how many seconds it asks to be left alone."""
 
-    `retry_after`: for how many seconds NetBox asks to be left alone.
-    """
-
-    def __init__(self, code: str, detail: str, retry_after: float | None = None) -> None:
+    def __init__(self, code: Trouble, detail: str, retry_after: float | None = None) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
         self.retry_after = retry_after
@@ -152,7 +150,7 @@ class Netbox:
             return Page((), answer.read_after)
         found = _parsed(_Object, answer.content)
         if found.id != number:
-            raise NetboxError("unusable", "another object than asked for")
+            raise NetboxError(Trouble.UNUSABLE, "another object than asked for")
         return Page((found.model_dump(),), answer.read_after)
 
     async def _pages(
@@ -167,7 +165,7 @@ class Netbox:
             page = _parsed(_List, answer.content)
             ids = [_of(_Object, one).id for one in page.results]
             if any(later <= earlier for earlier, later in zip([after, *ids], ids, strict=False)):
-                raise NetboxError("unusable", "a page that is not in the order of ids")
+                raise NetboxError(Trouble.UNUSABLE, "a page that is not in the order of ids")
             yield Page(page.results, answer.read_after)
             more = page.next is not None and bool(ids)
             after = ids[-1] if ids else after
@@ -177,7 +175,7 @@ class Netbox:
             try:
                 return await self._asked(path, params, accepted)
             except NetboxError as error:
-                again = error.code in ("unreachable", "unavailable") and (error.retry_after or 0.0) <= LONGEST_PAUSE
+                again = error.code in _PASSING and (error.retry_after or 0.0) <= LONGEST_PAUSE
                 if pause is None or not again:
                     raise
                 await self._sleep(max(pause, error.retry_after or 0.0))
@@ -201,7 +199,7 @@ class Netbox:
                 content = await _bounded(response)
                 self._told_at = self._moment(response)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            raise NetboxError("unreachable", type(error).__name__) from error
+            raise NetboxError(Trouble.UNREACHABLE, type(error).__name__) from error
         # of the first answer it is only known that it took no longer than this
         return _Answer(response.status_code, content, read_after or self._told_at - timedelta(seconds=PATIENCE))
 
@@ -210,7 +208,7 @@ class Netbox:
         try:
             told = parsedate_to_datetime(response.headers["Date"])
         except (KeyError, ValueError):
-            raise NetboxError("unusable", "an answer without the time (RFC 9110 §6.6.1)") from None
+            raise NetboxError(Trouble.UNUSABLE, "an answer without the time (RFC 9110 §6.6.1)") from None
         return min(told if told.tzinfo else told.replace(tzinfo=UTC), self._clock())
 
 
@@ -219,12 +217,16 @@ def _check(response: httpx.Response, accepted: int | None, now: datetime) -> Non
     if status in (httpx.codes.OK, accepted):
         return
     if response.is_redirect:
-        raise NetboxError("redirected", f"status {status}: declare the address to which it points, if it is right")
+        raise NetboxError(
+            Trouble.REDIRECTED, f"status {status}: declare the address to which it points, if it is right"
+        )
     if status in _REFUSED:
-        raise NetboxError("refused", f"status {status}")
+        raise NetboxError(Trouble.REFUSED, f"status {status}")
     if status == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
-        raise NetboxError("unavailable", f"status {status}", _retry_after(response.headers.get("Retry-After"), now))
-    raise NetboxError("rejected", f"status {status}")
+        raise NetboxError(
+            Trouble.UNAVAILABLE, f"status {status}", _retry_after(response.headers.get("Retry-After"), now)
+        )
+    raise NetboxError(Trouble.REJECTED, f"status {status}")
 
 
 def _retry_after(told: str | None, now: datetime) -> float | None:
@@ -245,7 +247,7 @@ async def _bounded(response: httpx.Response) -> bytes:
     async for part in response.aiter_raw():
         content += part
         if len(content) > MAX_BYTES:
-            raise NetboxError("unusable", f"an answer of more than {MAX_BYTES} bytes")
+            raise NetboxError(Trouble.UNUSABLE, f"an answer of more than {MAX_BYTES} bytes")
     return bytes(content)
 
 
@@ -253,14 +255,14 @@ def _parsed(model: type[ModelT], content: bytes) -> ModelT:
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
-        raise NetboxError("unusable", f"{error.error_count()} faults in the shape of an answer") from None
+        raise NetboxError(Trouble.UNUSABLE, f"{error.error_count()} faults in the shape of an answer") from None
 
 
 def _of(model: type[ModelT], given: Mapping[str, Any]) -> ModelT:
     try:
         return model.model_validate(given)
     except ValidationError:
-        raise NetboxError("unusable", "an object without an id or time") from None
+        raise NetboxError(Trouble.UNUSABLE, "an object without an id or time") from None
 
 
 def _changes(records: Iterable[Mapping[str, Any]]) -> list[Change]:

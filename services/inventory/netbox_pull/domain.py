@@ -11,11 +11,24 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from types import MappingProxyType
 from typing import NamedTuple
 
 from libs.contracts import NetboxPull
 from services.inventory.doors.netbox import Fields
+
+
+class Trouble(StrEnum):
+    """Why a pull failed; what to do about each stands in the catalogue as `cli.pull.reason.<code>`."""
+
+    UNREACHABLE = "unreachable"
+    UNAVAILABLE = "unavailable"
+    REFUSED = "refused"
+    REDIRECTED = "redirected"
+    REJECTED = "rejected"
+    UNUSABLE = "unusable"
+    BROKER = "broker"
 
 
 class Change(NamedTuple):

@@ -21,14 +21,13 @@ from libs.security import ProblemError
 from services.inventory.intake import Intake
 from services.inventory.netbox_pull import store
 from services.inventory.netbox_pull.client import Netbox, NetboxError, http_client
-from services.inventory.netbox_pull.domain import Held, Job, State, due
+from services.inventory.netbox_pull.domain import Held, Job, State, Trouble, due
 from services.inventory.netbox_pull.pull import Puller
 from services.inventory.worker import Clock
 
 DONE: Final = "done"
 HELD: Final = "held"
 _STANDBY: Final = "standby"
-_BROKER: Final = "broker"
 _CHANGES, _COMPARISON = "changes", "comparison"
 _FIRST_WAIT: Final = 5.0
 _LONGEST_WAIT: Final = 300.0
@@ -134,7 +133,7 @@ class NetboxRoom(Lasting):
                 kind = _COMPARISON
                 await self._compare(connection, puller)
         except (NetboxError, ProblemError) as error:
-            code, after = (error.code, error.retry_after) if isinstance(error, NetboxError) else (_BROKER, None)
+            code, after = (error.code, error.retry_after) if isinstance(error, NetboxError) else (Trouble.BROKER, None)
             self._wait(after)
             self._metrics.counter(PULLS).labels(self._feed.id, kind, code).inc()
             _log.warning("a pull failed", feed=self._feed.id, kind=kind, reason=code, detail=str(error))
