@@ -52,12 +52,16 @@ def pull(
 
 
 def _done(api: Api, place: str, state: dict[str, Any]) -> dict[str, Any]:
-    """The state once what was asked is done, or failed, or it takes too long."""
-    deadline = time.monotonic() + DONE_WITHIN
-    while state["asked_at"] is not None and time.monotonic() < deadline:
+    """The state once what was asked is done, or has failed, or takes too long."""
+    asked, deadline = datetime.fromisoformat(state["asked_at"]), time.monotonic() + DONE_WITHIN
+    while state["asked_at"] is not None and not _failed_since(state, asked) and time.monotonic() < deadline:
         time.sleep(0.5)
         state = api.get(place)
     return state
+
+
+def _failed_since(state: dict[str, Any], asked: datetime) -> bool:
+    return state["failed_at"] is not None and datetime.fromisoformat(state["failed_at"]) >= asked
 
 
 def shown(state: dict[str, Any]) -> Table:

@@ -33,7 +33,7 @@ class PullRequest(BaseModel):
 
 class PullState(BaseModel):
     """How a feed's pulls stand. `newest_change` is the time of the newest change that was read, by the source's own clock; `held` is how many
-    assets the source has no more that wait for a person; `failure` is the code of what went wrong last, None where nothing did; `asked_at` is
+    assets the source has no more that wait for a person; `failure` is the code of what went wrong last, at `failed_at`, None where nothing did; `asked_at` is
     None once what a person asked for is done."""
 
     feed: Slug
@@ -42,6 +42,7 @@ class PullState(BaseModel):
     compared_at: datetime | None
     held: int
     failure: str | None
+    failed_at: datetime | None
     asked_at: datetime | None
 
     @classmethod
@@ -53,6 +54,7 @@ class PullState(BaseModel):
             compared_at=state.compared_at,
             held=state.held,
             failure=state.failure,
+            failed_at=state.failed_at,
             asked_at=state.asked.at if state.asked else None,
         )
 

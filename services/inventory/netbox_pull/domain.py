@@ -65,6 +65,7 @@ class State(NamedTuple):
     compared_at: datetime | None = None
     held: int = 0
     failure: str | None = None
+    failed_at: datetime | None = None
     asked: Asked | None = None
 
 

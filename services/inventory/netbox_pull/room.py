@@ -137,7 +137,7 @@ class NetboxRoom(Lasting):
             self._wait(after)
             self._metrics.counter(PULLS).labels(self._feed.id, kind, code).inc()
             _log.warning("a pull failed", feed=self._feed.id, kind=kind, reason=code, detail=str(error))
-            await store.keep_failure(connection, self._feed.id, code)
+            await store.keep_failure(connection, self._feed.id, self._clock(), code)
             return
         self._refusals, self._not_before = 0, None
         if self._state.asked is not None:

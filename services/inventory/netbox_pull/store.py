@@ -41,6 +41,7 @@ class NetboxPullRow(Base, table=True):
     compared_at: datetime | None = Field(default=None, sa_type=_TIME)
     held: int = Field(default=0, sa_column_kwargs={"server_default": text("0")})
     failure: str | None = None
+    failed_at: datetime | None = Field(default=None, sa_type=_TIME)
     asked_at: datetime | None = Field(default=None, sa_type=_TIME)
     asked_by: str | None = None
     asked_compare: bool = Field(default=False, sa_column_kwargs={"server_default": text("false")})
@@ -53,10 +54,13 @@ INSERT INTO netbox_pull (feed, newest, seen_ids, seen_times) VALUES ($1, $2, $3,
 ON CONFLICT (feed) DO UPDATE SET
   newest = excluded.newest, seen_ids = excluded.seen_ids, seen_times = excluded.seen_times
 """
-_PULLED: Final = "UPDATE netbox_pull SET pulled_at = $2, failure = NULL WHERE feed = $1"
-_COMPARED: Final = "UPDATE netbox_pull SET compared_at = $2, held = $3, failure = NULL WHERE feed = $1"
+_PULLED: Final = "UPDATE netbox_pull SET pulled_at = $2, failure = NULL, failed_at = NULL WHERE feed = $1"
+_COMPARED: Final = (
+    "UPDATE netbox_pull SET compared_at = $2, held = $3, failure = NULL, failed_at = NULL WHERE feed = $1"
+)
 _FAILED: Final = """
-INSERT INTO netbox_pull (feed, failure) VALUES ($1, $2) ON CONFLICT (feed) DO UPDATE SET failure = excluded.failure
+INSERT INTO netbox_pull (feed, failure, failed_at) VALUES ($1, $2, $3)
+ON CONFLICT (feed) DO UPDATE SET failure = excluded.failure, failed_at = excluded.failed_at
 """
 # what was asked while it was done stands
 _ANSWERED: Final = """
@@ -93,8 +97,8 @@ async def keep_compared(connection: PoolConnection, feed: str, at: datetime, hel
     await connection.execute(_COMPARED, feed, at, held)
 
 
-async def keep_failure(connection: PoolConnection, feed: str, code: str) -> None:
-    await connection.execute(_FAILED, feed, code)
+async def keep_failure(connection: PoolConnection, feed: str, at: datetime, code: str) -> None:
+    await connection.execute(_FAILED, feed, code, at)
 
 
 async def answered(connection: PoolConnection, feed: str, asked: Asked) -> None:
@@ -134,4 +138,4 @@ def _state(row: NetboxPullRow) -> State:
     asked = None
     if row.asked_at is not None:
         asked = Asked(row.asked_at, row.asked_by or "", row.asked_compare, row.asked_retire)
-    return State(progress, row.pulled_at, row.compared_at, row.held, row.failure, asked)
+    return State(progress, row.pulled_at, row.compared_at, row.held, row.failure, row.failed_at, asked)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -19,11 +20,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from fastapi import FastAPI, Response
 from pydantic import SecretStr
+from typer.testing import CliRunner, Result
 
+from cli.main import app
+from cli.running import ISSUER, Running
 from libs.bus import OffsetConsumer, Subscription, apply_topics
 from libs.contracts import NetboxPull, Profile
 from libs.contracts.topics import FEED
 from libs.devstack import Stack
+from libs.devstack.processes import ProcessId
 from libs.observability import Metrics
 from libs.observability.health import Health
 from libs.persistence import Pool, Sessions
@@ -34,7 +39,7 @@ from services.inventory.netbox_pull.client import Netbox, NetboxError, http_clie
 from services.inventory.netbox_pull.room import NetboxRoom
 from services.inventory.worker import FeedWriter
 from tests.integration.inventory.conftest import Look, emptied
-from tests.integration.service import account
+from tests.integration.service import Service, account, environment_of, running_issuer
 from tests.netbox import TOKEN, City, FakeNetbox, dump, recorded_webhooks, serving
 
 DEVICE = "dcim.device"
@@ -120,14 +125,18 @@ class Inventory:
         return state
 
     async def has(self, truth: dict[str, Any]) -> None:
-        """Wait until the register is that, and say how it differs if it does not come to be."""
-        found: dict[str, Any] = {}
-        with suppress(TimeoutError):
-            async with asyncio.timeout(40):
-                while found != truth:
-                    await asyncio.sleep(0.1)
-                    found = {row["source_key"]: row["state"] for row in await self._look(ASSETS)}
-        assert found == truth
+        await register_is(self._look, truth)
+
+
+async def register_is(look: Look, truth: dict[str, Any]) -> None:
+    """Wait until the register is that, and say how it differs if it does not come to be."""
+    found: dict[str, Any] = {}
+    with suppress(TimeoutError):
+        async with asyncio.timeout(40):
+            while found != truth:
+                await asyncio.sleep(0.1)
+                found = {row["source_key"]: row["state"] for row in await look(ASSETS)}
+    assert found == truth
 
 
 @pytest.fixture
@@ -152,9 +161,9 @@ async def inventory(
     def room() -> NetboxRoom:
         return NetboxRoom(pool, feed, SecretStr(TOKEN), intake, utc_now, Metrics(), look_every=0.05)
 
-    app = create_app("test", Tokens(), version="1")  # type: ignore[arg-type]
-    app.include_router(PullApi(sessions, pulling, utc_now).router())
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://inventory") as http:
+    routes = create_app("test", Tokens(), version="1")  # type: ignore[arg-type]
+    routes.include_router(PullApi(sessions, pulling, utc_now).router())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(routes), base_url="http://inventory") as http:
         yield Inventory(http, look, room)
     worker.cancel()
     with suppress(asyncio.CancelledError):
@@ -209,6 +218,49 @@ async def test_lost_webhooks_restarts_two_workers_and_a_persons_word(
         assert (await inventory.ask(retire_up_to=59))["held"] == 60
         assert (await inventory.ask(retire_up_to=60))["held"] == 0
         await inventory.has(city.truth)
+
+
+async def test_the_service_pulls_and_a_command_shows_it(
+    stack: Stack, pulling: Profile, owner_dsn: str, netbox: FakeNetbox, profile: Profile, look: Look, tmp_path: Path
+) -> None:
+    await apply_topics(account(stack, "admin"))
+    await emptied(owner_dsn)
+    (declared := tmp_path / "profile.yaml").write_text(pulling.model_dump_json(), encoding="utf-8")
+    given = {"DAICHO_PROFILE": str(declared), "DAICHO_FEED_TOKENS__NETBOX": TOKEN}
+
+    def commanded(url: str, issuer: str, *options: str) -> Result:
+        addresses = {"inventory": url, "issuer": issuer}
+        Running(tmp_path, declared, stack.kafka_bootstrap, addresses, ProcessId.of(os.getpid())).remember()
+        return CliRunner().invoke(app, ["feed", "pull", *options, "--data", str(tmp_path), "--lang", "en"])
+
+    with running_issuer(tmp_path / ISSUER) as issuer:
+        environment = environment_of(stack, "inventory", issuer.url) | given
+        service = Service("inventory", environment, tmp_path / "inventory.log")
+        await asyncio.to_thread(service.start)
+        try:
+            netbox.edit(DEVICE, next(iter(netbox.objects[DEVICE])), serial="TOLD")
+            shown = await asyncio.to_thread(commanded, service.url, issuer.url, "netbox", "--now")
+            assert shown.exit_code == 0, shown.output
+            assert "wait to be retired 0" in " ".join(shown.output.split())
+            await register_is(look, City(profile, netbox).truth)
+
+            netbox.meanwhile = lambda path: netbox.answers.append(Response(status_code=401))
+            refused = await asyncio.to_thread(commanded, service.url, issuer.url, "netbox", "--compare")
+            assert refused.exit_code != 0
+            assert "The source refuses the token." in " ".join(refused.output.split())
+            no_pull = await asyncio.to_thread(commanded, service.url, issuer.url, "cmdb")
+            assert "declares nowhere to pull from" in " ".join(no_pull.output.split())
+            async with httpx.AsyncClient() as http:
+                ready = (await http.get(f"{service.url}/health/ready")).json()
+            assert (ready["status"], next(one for one in ready["probes"] if one["name"] == "pull netbox")["ok"]) == (
+                "ready",
+                False,
+            )
+        finally:
+            netbox.meanwhile = lambda path: None
+            netbox.answers.clear()
+            assert await asyncio.to_thread(service.stop) == 0
+    assert TOKEN not in service.log
 
 
 @pytest.mark.parametrize(
@@ -288,12 +340,11 @@ async def test_a_certificate_must_be_one_that_is_trusted(certificate: tuple[Path
 
 
 async def test_an_address_that_does_not_answer_as_http_does_is_unreachable() -> None:
-    app = FastAPI()
 
     async def slept(_: float) -> None:
         return
 
-    with serving(app) as url:
+    with serving(FastAPI()) as url:
         pass
     async with http_client(NetboxPull(url=url)) as http:
         with pytest.raises(NetboxError) as raised:

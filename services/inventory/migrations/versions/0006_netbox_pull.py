@@ -22,6 +22,7 @@ def upgrade() -> None:
         sa.Column("compared_at", sa.DateTime(timezone=True)),
         sa.Column("held", sa.Integer(), server_default="0", nullable=False),
         sa.Column("failure", sa.String()),
+        sa.Column("failed_at", sa.DateTime(timezone=True)),
         sa.Column("asked_at", sa.DateTime(timezone=True)),
         sa.Column("asked_by", sa.String()),
         sa.Column("asked_compare", sa.Boolean(), server_default=sa.false(), nullable=False),
