@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -334,6 +334,16 @@ class TestTroubles:
         with pytest.raises(NetboxError) as raised:
             await city.pull()
         assert (raised.value.retry_after, city.waits) == (3600.0, [])
+
+    @pytest.mark.parametrize(
+        ("told", "waits"),
+        [("Mon, 23 Nov 2026 05:02:21 GMT", 20.0), ("Mon, 23 Nov 2026 05:00:00 GMT", PAUSES[0]), ("soon", PAUSES[0])],
+    )
+    async def test_until_when_to_wait_may_be_a_date(self, city: City, told: str, waits: float) -> None:
+        city.netbox.now = datetime(2026, 11, 23, 5, 2, 1, tzinfo=UTC)
+        city.netbox.answers = [Response(status_code=503, headers={"Retry-After": told})]
+        await city.pull()
+        assert city.waits == [waits]
 
     @pytest.mark.parametrize(
         ("answer", "code"),
