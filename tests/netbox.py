@@ -15,7 +15,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -30,7 +30,7 @@ from pydantic import SecretStr
 
 from libs.contracts import FeedItem, NetboxPull, Profile
 from libs.observability import Metrics
-from services.inventory.domain import Known, Outcome, Register, State
+from services.inventory.domain import Known, Outcome, Register, Source, State, retire
 from services.inventory.doors import Sent
 from services.inventory.doors.netbox import read_object, read_webhook
 from services.inventory.netbox_pull.client import Netbox
@@ -233,6 +233,7 @@ class City:
         self.profile = profile
         self.register = Register(profile, {}, {})
         self.assets: dict[str, Known] = {}
+        self.aside: set[str] = set()
         self.outcomes: list[Outcome] = []
         self.waits: list[float] = []
         self.progress: Progress | None = None
@@ -250,11 +251,24 @@ class City:
             if known.state and known.state["status"] == "active" and (keys is None or key in keys)
         }
 
+    async def set_aside(self, keys: Collection[str]) -> Set[str]:
+        return self.aside & set(keys)
+
     async def take(self, items: Sequence[FeedItem]) -> None:
         for item in items:
             decision = self.register.take(item)
             self.outcomes.append(decision.outcome)
             self.assets[item.source_key] = decision.known
+            if decision.revisions:
+                self.aside.discard(item.source_key)
+
+    def retire(self, key: str) -> None:
+        """As a person does in the register."""
+        self.assets[key] = retire(self.assets[key], "office", "廃棄済み").known
+        self.register = Register(
+            self.profile, {Source(self.feed.id, one): known for one, known in self.assets.items()}, {}
+        )
+        self.aside.add(key)
 
     async def deliver(self, *webhooks: bytes) -> None:
         """By the door, as they are."""

@@ -128,8 +128,11 @@ def read_objects(sent: Sent) -> Delivery:
     return Delivery(tuple(items))
 
 
-def read_object(feed: Feed, object_type: str, given: Mapping[str, Any], read_after: datetime) -> FeedItem:
-    """The item of an object that was read after that moment of NetBox's clock, whatever it is that changed. Raises UnreadableError."""
+def read_object(feed: Feed, object_type: str, given: Mapping[str, Any], read_after: datetime | None) -> FeedItem:
+    """The item of an object that was read after that moment of NetBox's clock; without one it is no newer than its last change.
+
+    Raises UnreadableError.
+    """
     return _item(feed, _Object(object_type, given, "", told_at=read_after, read_after=read_after))
 
 

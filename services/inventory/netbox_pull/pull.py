@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
@@ -30,6 +30,10 @@ class Kept(Protocol):
 
     async def known(self, keys: Collection[str] | None = None) -> Mapping[str, Held]:
         """The feed's active assets by source key; of `keys`, where they are given."""
+        ...
+
+    async def set_aside(self, keys: Collection[str]) -> Set[str]:
+        """Those of the keys whose assets a person has retired: that NetBox still has them is no news."""
         ...
 
     async def take(self, items: Sequence[FeedItem]) -> None:
@@ -130,12 +134,15 @@ class Puller:
         return len(items)
 
     async def _take(self, object_type: str, page: Page) -> None:
+        objects = {source_key(object_type, given["id"]): given for given in page.objects}
+        aside = await self._kept.set_aside(objects.keys()) if objects else frozenset()
         items, unreadable = [], []
-        for given in page.objects:
+        for key, given in objects.items():
+            read_after = None if key in aside else page.read_after
             try:
-                items.append(read_object(self._feed, object_type, given, page.read_after))
+                items.append(read_object(self._feed, object_type, given, read_after))
             except UnreadableError as error:
-                unreadable.append((source_key(object_type, given["id"]), error.faults[0].field))
+                unreadable.append((key, error.faults[0].field))
         if unreadable:
             self._unreadable.inc(len(unreadable))
             _log.info("objects cannot be read", feed=self._feed.id, count=len(unreadable), first=unreadable[:_LOGGED])

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from typing import Final
@@ -89,9 +89,10 @@ class NetboxRoom(Lasting):
             netbox = Netbox(http, self._pull.url, self._token, self._clock)
             kept = _Kept(connection, self._feed, self._intake)
             puller = Puller(self._feed, self._pull, netbox, kept, self._metrics)
+            self._code = None
             while True:
                 await self._look(connection, puller)
-                self._code, self._failures = None, 0
+                self._failures = 0
                 await asyncio.sleep(self._look_every)
 
     async def _become_the_one(self, connection: PoolConnection, stack: AsyncExitStack) -> None:
@@ -187,6 +188,9 @@ class _Kept:
 
     async def known(self, keys: Collection[str] | None = None) -> Mapping[str, Held]:
         return await store.known(self._connection, self._feed, keys)
+
+    async def set_aside(self, keys: Collection[str]) -> Set[str]:
+        return await store.set_aside(self._connection, self._feed, keys)
 
     async def take(self, items: Sequence[FeedItem]) -> None:
         await self._intake.accept(items, None)

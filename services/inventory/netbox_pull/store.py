@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Set
 from datetime import datetime
 from typing import Final
 
@@ -72,6 +72,11 @@ SELECT link.source_key, link.body, link.source_version
 FROM source_link link JOIN asset USING (asset_id)
 WHERE link.feed = $1 AND ($2::text[] IS NULL OR link.source_key = ANY ($2)) AND asset.status = 'active'
 """
+_SET_ASIDE: Final = """
+SELECT link.source_key
+FROM source_link link JOIN asset USING (asset_id) JOIN asset_revision last USING (asset_id, revision)
+WHERE link.feed = $1 AND link.source_key = ANY ($2) AND asset.status = 'retired' AND last.change ? 'actor'
+"""
 
 
 def lock_of(feed: str) -> int:
@@ -111,6 +116,13 @@ async def known(connection: PoolConnection, feed: Feed, keys: Collection[str] | 
     async with scoped(connection, feed.bodies):
         rows = await connection.fetch(_KNOWN, feed.id, None if keys is None else list(keys))
     return {row["source_key"]: Held(row["body"], row["source_version"]) for row in rows}
+
+
+async def set_aside(connection: PoolConnection, feed: Feed, keys: Collection[str]) -> Set[str]:
+    """Those of the keys whose assets were last retired by a person."""
+    async with scoped(connection, feed.bodies):
+        rows = await connection.fetch(_SET_ASIDE, feed.id, list(keys))
+    return {row["source_key"] for row in rows}
 
 
 async def ask(session: AsyncSession, feed: str, asked: Asked) -> None:

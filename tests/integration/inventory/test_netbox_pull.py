@@ -242,7 +242,23 @@ async def test_the_service_pulls_and_a_command_shows_it(
             shown = await asyncio.to_thread(commanded, service.url, issuer.url, "netbox", "--now")
             assert shown.exit_code == 0, shown.output
             assert "wait to be retired 0" in " ".join(shown.output.split())
-            await register_is(look, City(profile, netbox).truth)
+            truth = City(profile, netbox).truth
+            await register_is(look, truth)
+
+            # what a person retires stays so, though NetBox has it still
+            key, asset = truth.popitem()
+            place = f"{service.url}/v1/assets/{asset['asset_id']}"
+            headers = {"Authorization": f"Bearer {issuer.token('body-' + asset['body'])}"}
+            async with httpx.AsyncClient(headers=headers) as http:
+                match = {"If-Match": (await http.get(place)).headers["ETag"]}
+                retired = await http.post(f"{place}/retire", json={"reason": "廃棄済み"}, headers=match)
+                assert retired.status_code == 200, retired.text
+            kept = await asyncio.to_thread(commanded, service.url, issuer.url, "netbox", "--compare")
+            assert kept.exit_code == 0, kept.output
+            netbox.edit(DEVICE, next(iter(netbox.objects[DEVICE])), serial="TOLD AFTER")
+            await asyncio.to_thread(commanded, service.url, issuer.url, "netbox", "--now")
+            truth = City(profile, netbox).truth
+            await register_is(look, {one: state for one, state in truth.items() if one != key})
 
             netbox.meanwhile = lambda path: netbox.answers.append(Response(status_code=401))
             refused = await asyncio.to_thread(commanded, service.url, issuer.url, "netbox", "--compare")

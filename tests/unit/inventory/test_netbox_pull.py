@@ -201,6 +201,18 @@ class TestVersions:
         await city.puller.compare()
         assert city.active == city.truth
 
+    async def test_what_a_person_retired_comes_back_when_netbox_changes_it_and_not_before(self, city: City) -> None:
+        city.retire(f"{DEVICE}:1")
+        city.netbox.now += timedelta(minutes=5)
+        city.netbox.record("updated", DEVICE, 1, city.netbox.now)
+        await city.pull()
+        await city.puller.compare()
+        assert f"{DEVICE}:1" not in city.active
+
+        city.netbox.edit(DEVICE, 1, serial="RETURNED")
+        await city.pull()
+        assert city.active == city.truth
+
 
 class TestRetiring:
     async def test_a_deletion_without_a_webhook_retires(self, city: City) -> None:
