@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,12 +23,14 @@ from fastapi import FastAPI, Response
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
+from cli.instance import FEED_TOKENS
 from cli.main import app
 from cli.running import ISSUER, Running
 from libs.bus import OffsetConsumer, Subscription, apply_topics
 from libs.contracts import NetboxPull, Profile
 from libs.contracts.topics import FEED
 from libs.devstack import Stack
+from libs.devstack.credentials import write_private
 from libs.devstack.processes import ProcessId
 from libs.observability import Metrics
 from libs.observability.health import Health
@@ -226,7 +229,8 @@ async def test_the_service_pulls_and_a_command_shows_it(
     await apply_topics(account(stack, "admin"))
     await emptied(owner_dsn)
     (declared := tmp_path / "profile.yaml").write_text(pulling.model_dump_json(), encoding="utf-8")
-    given = {"DAICHO_PROFILE": str(declared), "DAICHO_FEED_TOKENS__NETBOX": TOKEN}
+    write_private(tokens := tmp_path / FEED_TOKENS, json.dumps({"netbox": TOKEN}))
+    given = {"DAICHO_PROFILE": str(declared), "DAICHO_FEED_TOKENS_FILE": str(tokens)}
 
     def commanded(url: str, issuer: str, *options: str) -> Result:
         addresses = {"inventory": url, "issuer": issuer}
