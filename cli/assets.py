@@ -20,6 +20,7 @@ from cli.files import content_of
 from cli.identity import SECURITY_OFFICE
 from cli.language import pick, say
 from cli.profile import names_of, read_profile
+from cli.pull import pull
 from cli.rows import NOTHING, local, source_of
 from cli.running import Running, load
 from libs.contracts import Change, asset_id
@@ -48,6 +49,7 @@ def add_to(app: typer.Typer) -> None:
     command(assets, "list", "cli.help.assets_list")(list_)
     command(assets, "show", "cli.help.assets_show")(show)
     command(feed, "post", "cli.help.feed_post")(post)
+    command(feed, "pull", "cli.help.feed_pull")(pull)
     app.add_typer(assets, name="assets")
     app.add_typer(feed, name="feed")
 

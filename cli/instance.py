@@ -36,6 +36,8 @@ from libs.persistence import owner_of, provision
 
 READY_WITHIN: Final = 60.0
 MIGRATED_WITHIN: Final = 120.0
+FEED_TOKENS: Final = "feed-tokens.json"
+"""Where the person who runs it puts the tokens of the sources that are pulled, by feed; mode 600."""
 _PORTS: Final = "service-ports.json"
 _DOORS: Final = "inventory"
 """The service that feeds call."""
@@ -190,6 +192,7 @@ class Instance:
         }
         if process.service == _DOORS:
             settings["DAICHO_FEED_SECRETS"] = json.dumps(self.feed_secrets)
+            settings["DAICHO_FEED_TOKENS_FILE"] = str(self.data / FEED_TOKENS)
         return settings | self._given
 
     def _apply_topics(self) -> None:

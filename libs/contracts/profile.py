@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from libs.contracts.addresses import BaseUrl
 from libs.contracts.words import Contract, Slug, Text
 
 
@@ -54,13 +55,36 @@ class Body(_Declared):
     network: Slug
 
 
+class NetboxPull(_Declared):
+    """Where a NetBox is asked for what its webhooks did not tell, and how often. Durations are in seconds.
+
+    `ca_file` is the path of the certificates (PEM) that vouch for it where the system's do not. Its change log is read `every` so
+    often, `overlap` again each time, for a change shows when its transaction ends; every `compare_every` all of it is read. A comparison
+    that would retire more than `retire_share` of a type of objects waits for a person.
+    """
+
+    url: BaseUrl
+    ca_file: str | None = None
+    every: Annotated[int, Field(ge=5, le=86_400)] = 60
+    overlap: Annotated[int, Field(ge=60, le=86_400)] = 600
+    compare_every: Annotated[int, Field(ge=600, le=2_592_000)] = 86_400
+    retire_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+
 class Feed(_Declared):
-    """連携元: `bodies` are those it may speak for; `format` is how its door reads it."""
+    """連携元: `bodies` are those it may speak for; `format` is how its door reads it; `pull` is where it is asked as well."""
 
     id: Slug
     name: Text
     bodies: Annotated[frozenset[Slug], Field(min_length=1)]
     format: Literal["plain", "netbox", "csv"] = "plain"
+    pull: NetboxPull | None = None
+
+    @model_validator(mode="after")
+    def _only_a_netbox_is_pulled(self) -> Feed:
+        if self.pull is not None and self.format != "netbox":
+            raise ValueError(f"{self.id} has the format {self.format}: only a feed of the format netbox is pulled")
+        return self
 
 
 class Profile(_Declared):

@@ -141,6 +141,30 @@ FEED_ITEMS: Final = Metric(
     "Many `ignored`: a feed sends old versions. Many `rejected`: see the dead letters.",
     ("feed", "outcome"),
 )
+PULLS: Final = Metric(
+    "daicho_pulls_total",
+    "counter",
+    "pulls",
+    "Times that a source was asked for its changes, or for all it has, by what came of it: `done`, or a reason code.",
+    "Other than `done` again and again: `daicho feed pull` and the log say what is wrong with the source.",
+    ("feed", "kind", "outcome"),
+)
+PULL_AGE: Final = Metric(
+    "daicho_pull_age_seconds",
+    "gauge",
+    "seconds",
+    "Time since a source last told its changes.",
+    "Several times the interval that the profile declares: the source does not answer; its webhooks alone are heard.",
+    ("feed",),
+)
+PULL_HELD: Final = Metric(
+    "daicho_pull_held",
+    "gauge",
+    "assets",
+    "Assets that a source has no more, too many to be retired unasked.",
+    "Not zero: see whether they are really gone, then `daicho feed pull <feed> --retire <number>`.",
+    ("feed",),
+)
 EVALUATIONS: Final = Metric(
     "daicho_evaluations_total",
     "counter",
@@ -174,6 +198,9 @@ TABLE: Final = (
     HTTP_REQUESTS,
     HTTP_SECONDS,
     FEED_ITEMS,
+    PULLS,
+    PULL_AGE,
+    PULL_HELD,
     EVALUATIONS,
     DELAY,
 )

@@ -39,6 +39,7 @@ from services.inventory.doors import DOORS, Delivery, Door, Sent, Undecided, Unr
 from services.inventory.doors.netbox import signature_fits
 from services.inventory.idempotency import Attempt
 from services.inventory.intake import Intake, Receipt
+from services.inventory.netbox_pull.api import PullApi
 from services.inventory.receipts.api import ReceiptApi
 from services.inventory.worker import PASSED_OVER, Clock
 
@@ -168,6 +169,7 @@ class Api:
         self._clock = clock
         self._items = metrics.counter(FEED_ITEMS)
         self._bodies = frozenset(profile.body_by_id)
+        self.pulls = PullApi(sessions, profile, clock)
 
     def router(self, signed: SignedByFeed) -> APIRouter:
         router = APIRouter(prefix="/v1", tags=["inventory"])
@@ -426,4 +428,5 @@ def create_app(
     app.include_router(api.router(SignedByFeed(profile, secrets)))
     app.include_router(api.receipts.router())
     app.include_router(api.dead_letters.router())
+    app.include_router(api.pulls.router())
     return app

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts the rooms of the service: `python -m services.inventory.main [api] [worker] [relay]`, or `migrate`.
+"""Starts the rooms of the service: `python -m services.inventory.main [api] [worker] [relay] [pull]`, or `migrate`.
 
-With no room named, the first three run in one process. Every process answers under `/health`.
+With no room named, the first four run in one process. Every process answers under `/health`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Collection, Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Final
 
 import httpx
@@ -27,10 +28,11 @@ from services.inventory.api import VERSION, Api, create_app
 from services.inventory.backpressure import Gate, WorkerWatch
 from services.inventory.dead_letters.projector import PROJECTION, LetterProjector, WaitingLetters
 from services.inventory.intake import Intake
+from services.inventory.netbox_pull.room import NetboxRoom
 from services.inventory.settings import MigrationSettings, Settings
 from services.inventory.worker import GROUP, FeedWriter
 
-ROOMS: Final = ("api", "worker", "relay")
+ROOMS: Final = ("api", "worker", "relay", "pull")
 MIGRATE: Final = "migrate"
 SERVICE: Final = "inventory"
 
@@ -48,19 +50,21 @@ class Service:
         self._profile: Profile = settings.read_profile()
         self._metrics = Metrics()
         self._probes: list[Probe] = []
+        self._work: list[Coroutine[Any, Any, None]] = []
 
     async def run(self, rooms: Collection[str]) -> None:
         """Run the rooms until cancelled, or until one of them fails."""
         pool = await create_pool(self._settings.postgres)
         self._stack.push_async_callback(pool.close)
         self._probes.append(PostgresProbe(pool))
-        work: list[Coroutine[Any, Any, None]] = []
         if "worker" in rooms:
-            work += [self._worker(pool), *self._letters(pool)]
+            self._work += [self._worker(pool), *self._letters(pool)]
         if "relay" in rooms:
-            work.append(self._relay(pool))
-        await self._serve(work, with_api="api" in rooms)
-        await run_rooms(work)
+            self._work.append(self._relay(pool))
+        if "pull" in rooms:
+            self._work += self._pulls(pool)
+        await self._serve(with_api="api" in rooms)
+        await run_rooms(self._work)
 
     def _worker(self, pool: Pool) -> Coroutine[Any, Any, None]:
         writer = FeedWriter(self._profile, utc_now, self._metrics)
@@ -80,6 +84,34 @@ class Service:
         self._probes += [relay, OutboxProbe(pool, self._metrics)]
         return relay.run()
 
+    def _pulls(self, pool: Pool) -> list[Coroutine[Any, Any, None]]:
+        """One for each feed that declares where it is to be pulled from."""
+        tokens = self._settings.read_feed_tokens()
+        rooms = [
+            NetboxRoom(pool, feed, tokens.get(feed.id), self._intake, utc_now, self._metrics)
+            for feed in self._profile.feeds
+            if feed.pull is not None
+        ]
+        self._probes += rooms
+        return [room.run() for room in rooms]
+
+    @cached_property
+    def _sessions(self) -> Sessions:
+        sessions = Sessions(self._settings.postgres)
+        self._stack.push_async_callback(sessions.close)
+        return sessions
+
+    @cached_property
+    def _intake(self) -> Intake:
+        """One for all that takes items in, behind one gate that is told how far the worker is."""
+        gate = Gate(self._settings.intake, utc_now)
+        watch = WorkerWatch(self._settings.kafka, self._sessions, gate, utc_now)
+        self._work.append(watch.run())
+        intake = Intake(self._settings.kafka, self._profile, utc_now, gate=gate)
+        self._stack.push_async_callback(intake.stop)
+        self._probes += [intake, watch]
+        return intake
+
     def _subscription(self, group: str, topic: str) -> Subscription:
         return Subscription(
             settings=self._settings.kafka,
@@ -92,29 +124,29 @@ class Service:
             caps=self._settings.caps,
         )
 
-    async def _serve(self, work: list[Coroutine[Any, Any, None]], *, with_api: bool) -> None:
+    async def _serve(self, *, with_api: bool) -> None:
         client = await self._stack.enter_async_context(httpx.AsyncClient())
         verifier = TokenVerifier(self._settings.oidc, RemoteKeys(self._settings.oidc, client), utc_now)
         if with_api:
             secrets = self._settings.read_feed_secrets()
-            app = create_app(verifier, self._api(work), self._profile, secrets, self._metrics)
+            app = create_app(verifier, self._api(), self._profile, secrets, self._metrics)
         else:
             app = secured_app(f"Daicho {SERVICE}", verifier, version=VERSION, metrics=self._metrics)
         app.include_router(Health(self._probes, self._metrics).router())
         await self._stack.enter_async_context(serving(app, self._settings.http))
 
-    def _api(self, work: list[Coroutine[Any, Any, None]]) -> Api:
-        sessions = Sessions(self._settings.postgres)
-        self._stack.push_async_callback(sessions.close)
-        gate = Gate(self._settings.intake, utc_now)
-        watch = WorkerWatch(self._settings.kafka, sessions, gate, utc_now)
-        work.append(watch.run())
-        intake = Intake(self._settings.kafka, self._profile, utc_now, gate=gate)
-        self._stack.push_async_callback(intake.stop)
-        self._probes += [intake, watch]
-        earlier = self._settings.read_earlier_scales()
-        settings = self._settings
-        return Api(sessions, intake, self._profile, earlier, settings.kafka, utc_now, self._metrics, settings.caps)
+    def _api(self) -> Api:
+        earlier, settings = self._settings.read_earlier_scales(), self._settings
+        return Api(
+            self._sessions,
+            self._intake,
+            self._profile,
+            earlier,
+            settings.kafka,
+            utc_now,
+            self._metrics,
+            settings.caps,
+        )
 
 
 async def run(rooms: Collection[str]) -> None:

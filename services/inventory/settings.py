@@ -25,7 +25,8 @@ class Settings(BaseSettings):
     """`profile` and `standard` are paths: of the instance's profile, and of the folder of the base standard.
 
     `feed_secrets` has, by feed, what its webhooks are signed with (`DAICHO_FEED_SECRETS__NETBOX`, or all of them as a JSON object);
-    `feed_secrets_file` the same as a JSON file that only its owner may read. `member` names this process among several of the
+    `feed_secrets_file` the same as a JSON file that only its owner may read. `feed_tokens` and `feed_tokens_file` have, likewise, the
+    tokens with which sources that are pulled are asked. `member` names this process among several of the
     service; two at a time must not share it.
     """
 
@@ -42,6 +43,8 @@ class Settings(BaseSettings):
     standard: Path = BASE
     feed_secrets: Mapping[str, SecretStr] = {}
     feed_secrets_file: Path | None = None
+    feed_tokens: Mapping[str, SecretStr] = {}
+    feed_tokens_file: Path | None = None
 
     def read_profile(self) -> Profile:
         """Raises OSError, or pydantic's ValidationError naming the entry."""
@@ -54,8 +57,16 @@ class Settings(BaseSettings):
 
     def read_feed_secrets(self) -> Mapping[str, SecretStr]:
         """Those of the file, over which those of the environment go. Raises PrivateFileError, or pydantic's ValidationError."""
-        kept = read_private(self.feed_secrets_file) if self.feed_secrets_file else None
-        return {**TypeAdapter(dict[str, SecretStr]).validate_python(kept or {}), **self.feed_secrets}
+        return _read(self.feed_secrets_file, self.feed_secrets)
+
+    def read_feed_tokens(self) -> Mapping[str, SecretStr]:
+        """As `read_feed_secrets`."""
+        return _read(self.feed_tokens_file, self.feed_tokens)
+
+
+def _read(file: Path | None, given: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+    kept = read_private(file) if file else None
+    return {**TypeAdapter(dict[str, SecretStr]).validate_python(kept or {}), **given}
 
 
 class MigrationSettings(BaseSettings):

@@ -37,7 +37,7 @@ NOW = datetime(2026, 4, 1, 0, 0, tzinfo=UTC)
 Look = Callable[..., Awaitable[list[dict[str, Any]]]]
 TABLES = (
     "asset, asset_revision, source_link, outbox, parked_key, consumer_offset, dead_letter, feed_outcomes, "
-    "idempotent_answer"
+    "idempotent_answer, netbox_pull"
 )
 
 

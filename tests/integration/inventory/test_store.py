@@ -8,6 +8,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+import services.inventory.netbox_pull.store  # noqa: F401 - its table
 from libs.persistence import Pool, assert_no_drift, scoped, upgrade
 from libs.persistence.migrations import downgrade
 from services.inventory.store import Base

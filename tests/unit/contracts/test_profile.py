@@ -56,3 +56,37 @@ def test_an_id_that_stands_twice_is_refused(document: dict[str, Any]) -> None:
 
     with pytest.raises(ValidationError, match="bodies: an id stands twice"):
         Profile.model_validate(document)
+
+
+def pulled(document: dict[str, Any], feed: str, **pull: Any) -> dict[str, Any]:
+    for one in document["feeds"]:
+        if one["id"] == feed:
+            one["pull"] = {"url": "https://netbox.city.example/", **pull}
+    return document
+
+
+def test_a_feed_of_netbox_may_say_where_it_is_pulled_from(document: dict[str, Any]) -> None:
+    declared = Profile.model_validate(pulled(document, "netbox")).feed_by_id["netbox"].pull
+
+    assert declared is not None
+    assert (declared.every, declared.overlap, declared.compare_every, declared.retire_share) == (60, 600, 86_400, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("feed", "pull", "named"),
+    [
+        ("cmdb", {}, "cmdb has the format plain"),
+        ("netbox", {"url": "http://netbox.city.example/"}, "https"),
+        ("netbox", {"url": "https://user:secret@netbox.city.example/"}, "take user, password"),
+        ("netbox", {"url": "https://netbox.city.example/?x=1"}, "query"),
+        ("netbox", {"url": "file:///etc/passwd"}, "https"),
+        ("netbox", {"every": 1}, "every"),
+        ("netbox", {"retire_share": 1.5}, "retire_share"),
+        ("netbox", {"token": "secret"}, "token"),
+    ],
+)
+def test_a_mistake_in_where_a_feed_is_pulled_from_is_named(
+    document: dict[str, Any], feed: str, pull: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ValidationError, match=named):
+        Profile.model_validate(pulled(document, feed, **pull))

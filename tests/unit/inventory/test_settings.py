@@ -60,3 +60,19 @@ def test_no_secret_is_shown(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("DAICHO_FEED_SECRETS__NETBOX", "hush-hush")
     assert "hush-hush" not in repr(Settings())
     assert "secret@" not in repr(Settings())
+
+
+def test_tokens_of_sources_that_are_pulled_are_given_as_secrets_are(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "tokens.json"
+    file.write_text(json.dumps({"netbox": "kept", "other": "too"}))
+    file.chmod(0o600)
+    environment.setenv("DAICHO_FEED_TOKENS_FILE", str(file))
+    environment.setenv("DAICHO_FEED_TOKENS__NETBOX", "hush-hush")
+
+    settings = Settings()
+    tokens = {feed: token.get_secret_value() for feed, token in settings.read_feed_tokens().items()}
+    assert tokens == {"netbox": "hush-hush", "other": "too"}
+    assert "hush" not in repr(settings)
+    assert secrets(settings) == {}
