@@ -101,7 +101,8 @@ class Service:
         self._stack.push_async_callback(intake.stop)
         self._probes.append(intake)
         earlier = self._settings.read_earlier_scales()
-        return Api(sessions, intake, self._profile, earlier, self._settings.kafka, utc_now, self._metrics)
+        columns = self._settings.read_ledger_columns()
+        return Api(sessions, intake, self._profile, earlier, self._settings.kafka, utc_now, self._metrics, columns)
 
 
 async def run(rooms: Collection[str]) -> None:
