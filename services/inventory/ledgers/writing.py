@@ -149,11 +149,11 @@ def replaced_for_cp932(value: Value) -> Value:
 
 
 def _fits(character: str) -> bool:
+    """Whether it comes back as it went: Python's cp932 writes 〜 (U+301C), and reads it as ～ (U+FF5E)."""
     try:
-        character.encode("cp932")
+        return character.encode("cp932").decode("cp932") == character
     except UnicodeEncodeError:
         return False
-    return True
 
 
 class CsvWriter:
