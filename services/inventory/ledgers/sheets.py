@@ -38,14 +38,15 @@ _OLE: Final = bytes.fromhex("d0cf11e0a1b11ae1")
 _UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _NOT_CP932: Final = re.compile("[\x80\xa0\uf8f0-\uf8f3]")
 """Python's cp932 lets these single bytes through, which Windows-31J does not define."""
-_CHUNK: Final = 1024 * 1024
+_CHUNK: Final = 256 * 1024
 _SHARED: Final = "xl/sharedStrings.xml"
 _ROW, _CELL, _FORMULA, _VALUE, _MERGED = (f"{{{SHEET_MAIN_NS}}}{name}" for name in ("row", "c", "f", "v", "mergeCell"))
 _LEADING_ZEROS: Final = re.compile("0{2,}")
 """The number format of ledger numbers such as 0012."""
 _NEUTRALISED: Final = re.compile(r"'+[=+\-@\t\r＝＋－＠]")
 
-csv.field_size_limit(_CHUNK)
+# a cell of relations may be longer than Python would have it
+csv.field_size_limit(1024 * 1024)
 
 
 class Unusable(NamedTuple):
