@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
+from zipfile import BadZipFile
 
 from openpyxl import Workbook, load_workbook
 from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE, Cell, MergedCell
@@ -46,7 +47,7 @@ def mark(file: Path, copy: Path, faults: Iterable[Mapping[str, Any]]) -> None:
 def _opened(content: bytes, file: Path) -> Workbook:
     try:
         return load_workbook(io.BytesIO(content))
-    except (InvalidFileException, KeyError, ValueError) as error:
+    except (BadZipFile, InvalidFileException, KeyError, ValueError) as error:
         raise CliError("cli.ledger.no_copy", code=MISUSED, file=file, detail=error) from error
 
 
