@@ -203,7 +203,10 @@ def _describe(described: dict[str, Any], value: Value, place: Place, columns: Co
         raise _CellError(value.key)
     level = _earlier_level(value, place)
     if level is None:
-        _put(described, place.column.path, _READ[place.column.type](value, place.column, columns))
+        read = _READ[place.column.type](value, place.column, columns)
+        # a list's separators alone say nothing
+        if read != []:
+            _put(described, place.column.path, read)
         return
     _put(described, place.column.path, level.to[-1])
     if level.decide:

@@ -185,6 +185,7 @@ class TestCells:
                 {"relations": [{"type": "stores", "source_key": "B-1"}, {"type": "connects", "source_key": "B-2"}]},
             ),
             ("所管課", " ", {}),
+            ("情報の種類", "；", {}),
         ],
     )
     def test_fields(self, profile: Profile, header: str, written: str, expected: dict[str, Any]) -> None:
