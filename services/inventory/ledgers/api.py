@@ -76,9 +76,14 @@ class LedgerApi:
         self._places = asyncio.Semaphore(AT_ONCE)
 
     def add_to(self, router: APIRouter) -> None:
-        takes = {"max_body_size": MAX_BYTES, "openapi_extra": dict(_BODY)}
-        router.post("/feeds/{feed}/ledger", status_code=202, response_model=LedgerAccepted, **takes)(self.import_)
-        router.post("/feeds/{feed}/ledger/check", response_model=LedgerChecked, **takes)(self.check)
+        for path, status, answer, route in (
+            ("/feeds/{feed}/ledger", 202, LedgerAccepted, self.import_),
+            ("/feeds/{feed}/ledger/check", 200, LedgerChecked, self.check),
+        ):
+            add = router.post(
+                path, status_code=status, response_model=answer, max_body_size=MAX_BYTES, openapi_extra=dict(_BODY)
+            )
+            add(route)
         router.get("/ledger", response_class=Response, responses={200: {"content": _written()}})(self.export)
 
     async def import_(

@@ -59,7 +59,7 @@ def _cell(asset: Asset, column: Column, columns: Columns, earlier: EarlierScales
     value = _value(asset, column)
     if value is None:
         return None
-    if column.dimension in asset.state["facts"].get(UNDECIDED[-1], ()):
+    if column.dimension and column.dimension in asset.state["facts"].get(UNDECIDED[-1], ()):
         level = next((one for one in earlier.get(column.dimension, ()) if one.decide and one.to[-1] == value), None)
         if level is not None:
             return level.name.ja
@@ -136,22 +136,22 @@ _WRITTEN: Final[Mapping[str, Callable[[Any, Column, Columns], Value]]] = {
 
 def unheld_by(encoding: Encoding, value: Value) -> str:
     """The characters of a cell that an encoding does not have, each once."""
-    if encoding != "cp932" or not isinstance(value, str):
+    if encoding != "cp932" or not isinstance(value, str) or _fits(value):
         return ""
     return "".join(dict.fromkeys(one for one in value if not _fits(one)))
 
 
 def replaced_for_cp932(value: Value) -> Value:
     """The cell with the nearest characters that cp932 has, else 〓."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or _fits(value):
         return value
     return "".join(one if _fits(one) else GETA for one in value.translate(_NEAREST))
 
 
-def _fits(character: str) -> bool:
+def _fits(text: str) -> bool:
     """Whether it comes back as it went: Python's cp932 writes 〜 (U+301C), and reads it as ～ (U+FF5E)."""
     try:
-        return character.encode("cp932").decode("cp932") == character
+        return text.encode("cp932").decode("cp932") == text
     except UnicodeEncodeError:
         return False
 

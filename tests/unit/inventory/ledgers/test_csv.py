@@ -242,6 +242,13 @@ class TestCells:
             "/rows/2/業務名",
         }
 
+    def test_one_with_more_than_an_event_holds_is_named_by_its_row(self, profile: Profile) -> None:
+        relations = ";".join(f"保存:{number:04}{'番' * 150}" for number in range(999))
+
+        assert faults(profile, f"{HEADER},関連資産\nA-1,名簿,情報,{relations}\n") == [
+            ("/rows/2", "inventory.item_too_large")
+        ]
+
     def test_every_bad_cell_is_told(self, profile: Profile) -> None:
         content = f"{HEADER},件数,機密性\nA-1,名簿,情報,x,y\nA-2,名簿,情報,1,2\nA-3,名簿,本,1,2\n"
 
