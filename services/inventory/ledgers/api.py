@@ -24,7 +24,6 @@ from services.inventory.ledgers.answers import LedgerAccepted, LedgerChecked, Le
 from services.inventory.ledgers.checking import Check
 from services.inventory.ledgers.columns import ColumnsByFeed
 from services.inventory.ledgers.exporting import Export, Exported, Format, Wanted
-from services.inventory.ledgers.faults import CellFault
 from services.inventory.ledgers.reading import Ledger
 from services.inventory.ledgers.spooling import Sifted, Spool, answer_of, body_of, room, sent_from, temporary
 from services.inventory.ledgers.writing import CsvWriter, Encoding, XlsxWriter
@@ -209,17 +208,12 @@ class LedgerApi:
 
 
 def _refusal(sifted: Sifted) -> ProblemError:
-    errors = [_error(fault) for fault in sifted.first_faults]
+    errors = [FieldError(fault.at.pointer, fault.key, **fault.args) for fault in sifted.first_faults]
     return ProblemError(ProblemType.INVALID, "problems.invalid", errors=errors, count=sifted.faults.count)
 
 
 def _unheld(done: Exported) -> ProblemError:
-    errors = [_error(fault) for fault in done.faults]
-    return ProblemError(ProblemType.INVALID, "inventory.ledger.unheld", errors=errors, count=done.unheld)
-
-
-def _error(fault: CellFault) -> FieldError:
-    return FieldError(fault.at.pointer, fault.key, **fault.args)
+    return ProblemError(ProblemType.INVALID, "inventory.ledger.unheld", errors=done.faults, count=done.unheld)
 
 
 def _told_of(sifted: Sifted) -> dict[str, Any]:

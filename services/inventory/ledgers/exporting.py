@@ -9,10 +9,11 @@ from typing import BinaryIO, Final, Literal, NamedTuple
 
 from libs.contracts import EarlierScales, Feed, Profile, asset_id
 from libs.persistence import Sessions
+from libs.security import FieldError
 from services.inventory.domain import Known, Outcome, Refused, Register, Source
+from services.inventory.doors.faults import pointer_step
 from services.inventory.ledgers import store
 from services.inventory.ledgers.columns import Columns
-from services.inventory.ledgers.faults import At, CellFault
 from services.inventory.ledgers.header import of_table
 from services.inventory.ledgers.reading import Ledger, Told, line_of
 from services.inventory.ledgers.sheets import Value
@@ -47,7 +48,7 @@ class Wanted(NamedTuple):
 class Exported:
     """What was written: `rows` assets, of which `not_held` say less than the register does, with `replaced` cells.
 
-    `faults` are cells that the encoding cannot hold, where nothing was to be replaced; `field` is `/<number>/<header>`.
+    `faults` are cells that the encoding cannot hold, where nothing was to be replaced: `/<number>/<header>`.
     """
 
     def __init__(self) -> None:
@@ -55,7 +56,7 @@ class Exported:
         self.not_held = 0
         self.replaced = 0
         self.unheld = 0
-        self.faults: list[CellFault] = []
+        self.faults: list[FieldError] = []
 
 
 class Export:
@@ -142,10 +143,8 @@ class Export:
                 continue
             done.unheld += 1
             if len(done.faults) < most_faults:
-                fault = CellFault(
-                    At(None, 0, f"{number} {name}"), "inventory.ledger.not_in_cp932", {"characters": unheld}
-                )
-                done.faults.append(fault)
+                field = f"/{pointer_step(number)}/{pointer_step(name)}"
+                done.faults.append(FieldError(field, "inventory.ledger.not_in_cp932", characters=unheld))
         return held
 
     def _says_all(self, wanted: Wanted, source: Source, known: Known, cells: Sequence[Value]) -> bool:

@@ -10,7 +10,6 @@ from openpyxl.utils.cell import get_column_letter
 
 from libs.catalogue import text_pair
 from libs.contracts import Text
-from services.inventory.doors.delivery import Fault
 from services.inventory.doors.faults import pointer_step
 
 
@@ -41,11 +40,6 @@ class CellFault(NamedTuple):
     at: At
     key: str
     args: Mapping[str, Any] = {}
-
-    @property
-    def fault(self) -> Fault:
-        """As doors tell it."""
-        return Fault(self.at.pointer, self.key, **self.args)
 
     @property
     def detail(self) -> Text:
