@@ -12,7 +12,6 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Respons
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from libs.bus import Caps, KafkaSettings
-from libs.catalogue import text_pair
 from libs.contracts import (
     Asset,
     AssetKind,
@@ -23,9 +22,8 @@ from libs.contracts import (
     FeedItem,
     ProblemType,
     Profile,
-    Text,
 )
-from libs.contracts.words import LevelCode, RelationType, ShortText, Slug
+from libs.contracts.words import RelationType, ShortText, Slug
 from libs.observability import Metrics
 from libs.observability.metrics import FEED_ITEMS
 from libs.persistence import Sessions, driver_of
@@ -35,10 +33,13 @@ from libs.security.preconditions import check_match, etag_of, required
 from services.inventory import store
 from services.inventory.dead_letters.api import DeadLetterApi
 from services.inventory.domain import Scribe, retire
-from services.inventory.doors import DOORS, Delivery, Door, Sent, Undecided, UnreadableError
+from services.inventory.doors import DOORS, Delivery, Sent, UnreadableError
+from services.inventory.doors.entering import as_problem, check_form, feed_of
 from services.inventory.doors.netbox import signature_fits
 from services.inventory.idempotency import Attempt
 from services.inventory.intake import Intake, Receipt
+from services.inventory.ledgers.api import LedgerApi
+from services.inventory.ledgers.columns import ColumnsByFeed
 from services.inventory.netbox_pull.api import PullApi
 from services.inventory.receipts.api import ReceiptApi
 from services.inventory.worker import PASSED_OVER, Clock
@@ -52,24 +53,11 @@ Editor = Annotated[Identity, Depends(authenticated(Role.EDITOR))]
 Limit = Annotated[int, Query(ge=1, le=MOST_A_PAGE)]
 
 
-class Decision(BaseModel):
-    """What a person has to decide: the cell (`/rows/<row>/<column>`) has a level of an earlier scale that may be any of `choices`.
-
-    Until the ledger says which, the asset is declared at the last of them, the highest. `decide` says by what to choose.
-    """
-
-    field: str
-    choices: tuple[LevelCode, ...]
-    detail: Text
-    decide: Text
-
-
 class Accepted(BaseModel):
     """What was accepted, in the order sent; `passed_over` counts objects that are no assets of the register."""
 
     receipts: tuple[Receipt, ...]
     passed_over: int = 0
-    decisions: tuple[Decision, ...] = ()
 
 
 class RegisteredAsset(Asset):
@@ -158,18 +146,20 @@ class Api:
         kafka: KafkaSettings,
         clock: Clock,
         metrics: Metrics,
+        *,
         caps: Caps = Caps(),  # noqa: B008 - it is frozen
+        columns: ColumnsByFeed | None = None,
     ) -> None:
         self.receipts = ReceiptApi(sessions, profile)
+        self.pulls = PullApi(sessions, profile, clock)
+        self.ledgers = LedgerApi(sessions, intake, profile, earlier, columns or ColumnsByFeed(), clock)
         self.dead_letters = DeadLetterApi(sessions, profile, kafka, caps, clock)
         self._sessions = sessions
         self._intake = intake
         self._profile = profile
-        self._earlier = earlier
         self._clock = clock
         self._items = metrics.counter(FEED_ITEMS)
         self._bodies = frozenset(profile.body_by_id)
-        self.pulls = PullApi(sessions, profile, clock)
 
     def router(self, signed: SignedByFeed) -> APIRouter:
         router = APIRouter(prefix="/v1", tags=["inventory"])
@@ -196,7 +186,6 @@ class Api:
             "netbox": netbox,
             "netbox/objects": self.netbox_objects,
             "items": self.items,
-            "ledger": self.ledger,
         }
         for door, route in routes.items():
             add = router.post(
@@ -211,32 +200,15 @@ class Api:
         self, feed: Slug, request: Request, caller: Feeder, traceparent: Annotated[str | None, Header()] = None
     ) -> Accepted:
         """Items in the plain feed format, `{"items": […]}`, at most 1,000: all of them or none."""
-        sent = Sent(await request.body(), self._feed(feed, caller))
+        sent = Sent(await request.body(), feed_of(self._profile, feed, caller))
         return await self._deliver("items", request, sent, traceparent, caller)
 
     async def netbox_objects(
         self, feed: Slug, request: Request, caller: Feeder, traceparent: Annotated[str | None, Header()] = None
     ) -> Accepted:
         """Objects as NetBox's REST API lists them, `{"object_type": "dcim.device", "objects": […]}`: all of them or none."""
-        sent = Sent(await request.body(), self._feed(feed, caller))
+        sent = Sent(await request.body(), feed_of(self._profile, feed, caller))
         return await self._deliver("netbox/objects", request, sent, traceparent, caller)
-
-    async def ledger(
-        self,
-        feed: Slug,
-        body: Slug,
-        request: Request,
-        caller: Feeder,
-        version: Annotated[int | None, Query(ge=0, le=2**63 - 1)] = None,
-        traceparent: Annotated[str | None, Header()] = None,
-    ) -> Accepted:
-        """A ledger of one body as CSV, in UTF-8 or cp932: all rows or none. Without `version` the time counts, in microseconds."""
-        declared = self._feed(feed, caller)
-        if body not in declared.bodies or not caller.may_feed(feed, body):
-            raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_body", feed=feed)
-        numbered = int(self._clock().timestamp() * 1_000_000) if version is None else version
-        sent = Sent(await request.body(), declared, body, numbered, self._earlier)
-        return await self._deliver("ledger", request, sent, traceparent, caller)
 
     async def assets(
         self,
@@ -329,26 +301,20 @@ class Api:
             rows = await store.counts(session)
         return tuple(Count(body=body, kind=kind, status=status, assets=count) for body, kind, status, count in rows)
 
-    def _feed(self, feed: str, caller: Identity) -> Feed:
-        known = self._profile.feed_by_id.get(feed)
-        if known is None or feed not in caller.feeds:
-            raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_feed", feed=feed)
-        return known
-
     async def _deliver(
         self, door: str, request: Request, sent: Sent, traceparent: str | None, caller: Identity | None = None
     ) -> Accepted:
         """`caller` None: a signature stands for the feed and all its bodies."""
-        _check_door(DOORS[door], sent.feed, request.headers.get("content-type", ""))
+        form, media = DOORS[door].format, DOORS[door].media
+        check_form(sent.feed, form, request.headers.get("content-type", ""), media)
         try:
             delivery = DOORS[door].read(sent)
         except UnreadableError as error:
-            raise _unreadable(error) from None
+            raise as_problem(error) from None
         self._check_bodies(delivery, sent.feed, caller)
         receipts = await self._intake.accept(delivery.items, traceparent)
         self._items.labels(sent.feed.id, PASSED_OVER).inc(delivery.passed_over)
-        decisions = tuple(map(_decision, delivery.undecided))
-        return Accepted(receipts=tuple(receipts), passed_over=delivery.passed_over, decisions=decisions)
+        return Accepted(receipts=tuple(receipts), passed_over=delivery.passed_over)
 
     def _check_bodies(self, delivery: Delivery, feed: Feed, caller: Identity | None) -> None:
         strangers = [
@@ -360,40 +326,18 @@ class Api:
             raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_body", feed=feed.id, errors=strangers)
 
 
-def _check_door(door: Door, feed: Feed, content_type: str) -> None:
-    if feed.format != door.format:
-        raise ProblemError(ProblemType.CONFLICT, "inventory.wrong_door", feed=feed.id, format=feed.format)
-    if content_type.partition(";")[0].strip().lower() not in door.media:
-        raise ProblemError(ProblemType.UNSUPPORTED_MEDIA, "inventory.media", expected=", ".join(sorted(door.media)))
-
-
 def _takes(door: str) -> dict[str, Any]:
     """The body as OpenAPI tells it: a door reads it itself, byte for byte."""
-    kind = "string" if door == "ledger" else "object"
     return {
         "requestBody": {
             "required": True,
-            "content": {media: {"schema": {"type": kind}} for media in sorted(DOORS[door].media)},
+            "content": {media: {"schema": {"type": "object"}} for media in sorted(DOORS[door].media)},
         }
     }
 
 
 def _may_speak(item: FeedItem, feed: Feed, caller: Identity | None) -> bool:
     return item.body in feed.bodies and (caller is None or caller.may_feed(feed.id, item.body))
-
-
-def _unreadable(error: UnreadableError) -> ProblemError:
-    errors = [FieldError(fault.field, fault.key, **fault.args) for fault in error.faults]
-    status = 400 if error.malformed else None
-    return ProblemError(ProblemType.INVALID, "problems.invalid", status=status, errors=errors, count=len(error.faults))
-
-
-def _decision(undecided: Undecided) -> Decision:
-    field, earlier, choices, decide = undecided
-    detail = text_pair(
-        "inventory.ledger.earlier_level", earlier=earlier, declared=choices[-1], choices=" / ".join(choices)
-    )
-    return Decision(field=field, choices=choices, detail=detail, decide=decide)
 
 
 def _there(row: store.AssetRow | None) -> store.AssetRow:
@@ -426,7 +370,6 @@ def create_app(
     """The service's application, without its health routes; does no I/O."""
     app = secured_app("Daicho inventory", verifier, version=VERSION, metrics=metrics)
     app.include_router(api.router(SignedByFeed(profile, secrets)))
-    app.include_router(api.receipts.router())
-    app.include_router(api.dead_letters.router())
-    app.include_router(api.pulls.router())
+    for part in (api.ledgers, api.receipts, api.pulls, api.dead_letters):
+        app.include_router(part.router())
     return app

@@ -136,16 +136,17 @@ class Service:
         await self._stack.enter_async_context(serving(app, self._settings.http))
 
     def _api(self) -> Api:
-        earlier, settings = self._settings.read_earlier_scales(), self._settings
+        settings = self._settings
         return Api(
             self._sessions,
             self._intake,
             self._profile,
-            earlier,
+            settings.read_earlier_scales(),
             settings.kafka,
             utc_now,
             self._metrics,
-            settings.caps,
+            caps=settings.caps,
+            columns=settings.read_ledger_columns(),
         )
 
 

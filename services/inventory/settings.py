@@ -17,6 +17,7 @@ from libs.persistence import PostgresSettings
 from libs.security import HttpSettings, OidcSettings
 from libs.security.private_files import read_private
 from services.inventory.backpressure import Bounds
+from services.inventory.ledgers.columns import ColumnsByFeed, read_additions
 
 BASE: Final = Path(__file__).resolve().parents[2] / "standards" / "base"
 
@@ -24,6 +25,7 @@ BASE: Final = Path(__file__).resolve().parents[2] / "standards" / "base"
 class Settings(BaseSettings):
     """`profile` and `standard` are paths: of the instance's profile, and of the folder of the base standard.
 
+    `ledger_columns` is a file with what the instance adds to the columns of ledgers (docs/feeds/ledgers.md).
     `feed_secrets` has, by feed, what its webhooks are signed with (`DAICHO_FEED_SECRETS__NETBOX`, or all of them as a JSON object);
     `feed_secrets_file` the same as a JSON file that only its owner may read. `feed_tokens` and `feed_tokens_file` have, likewise, the
     tokens with which sources that are pulled are asked. `member` names this process among several of the
@@ -41,6 +43,7 @@ class Settings(BaseSettings):
     intake: Bounds = Bounds()
     member: str = "0"
     standard: Path = BASE
+    ledger_columns: Path | None = None
     feed_secrets: Mapping[str, SecretStr] = {}
     feed_secrets_file: Path | None = None
     feed_tokens: Mapping[str, SecretStr] = {}
@@ -54,6 +57,10 @@ class Settings(BaseSettings):
         """Those of the base, which every network has. Raises OSError, or pydantic's ValidationError naming the entry."""
         content = yaml.safe_load((self.standard / "mappings.yaml").read_text(encoding="utf-8"))
         return TypeAdapter(EarlierScales).validate_python(content)
+
+    def read_ledger_columns(self) -> ColumnsByFeed:
+        """Raises OSError, or ValueError (pydantic's ValidationError is one) naming the entry."""
+        return ColumnsByFeed(read_additions(self.ledger_columns) if self.ledger_columns else None)
 
     def read_feed_secrets(self) -> Mapping[str, SecretStr]:
         """Those of the file, over which those of the environment go. Raises PrivateFileError, or pydantic's ValidationError."""

@@ -50,7 +50,7 @@ class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Decision(BaseModel):
+class Decided(BaseModel):
     """What a person made of a letter, and why."""
 
     by: str
@@ -75,7 +75,7 @@ class ListedLetter(BaseModel):
     detail: str
     parked_at: datetime
     state: LetterState
-    decision: Decision | None
+    decision: Decided | None
 
 
 class LetterPage(BaseModel):
@@ -482,7 +482,7 @@ def _listed(row: LetterRow) -> ListedLetter:
 
 
 def _columns(row: LetterRow) -> dict[str, Any]:
-    decision = Decision(by=row.decided_by, at=row.decided_at, note=row.decision_reason) if row.decided_at else None
+    decision = Decided(by=row.decided_by, at=row.decided_at, note=row.decision_reason) if row.decided_at else None
     return {
         "id": row.letter_id,
         "body": None if row.body == NO_BODY else row.body,

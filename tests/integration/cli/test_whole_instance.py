@@ -15,6 +15,7 @@ from pathlib import Path
 import jsonschema
 import psutil
 import pytest
+from openpyxl import load_workbook
 
 from cli.instance import Instance
 from cli.layout import APART
@@ -31,7 +32,8 @@ class Shell:
     def __init__(self, data: Path) -> None:
         self.data = data
 
-    def __call__(self, *arguments: str, timeout: float = 90, code: int = 0) -> str:
+    def __call__(self, *arguments: str, timeout: float = 90, code: int = 0, output: bool = False) -> str:
+        """What was said; of a failure what is on the error stream, unless `output` is asked for."""
         done = subprocess.run(
             [*DAICHO, *arguments, "--data", str(self.data)],
             cwd=ROOT,
@@ -43,7 +45,7 @@ class Shell:
         )
         assert done.returncode == code, done.stderr + done.stdout
         assert "Traceback" not in done.stderr
-        return done.stderr if code else done.stdout
+        return done.stderr if code and not output else done.stdout
 
     def processes(self) -> list[int]:
         """Every process whose command line or folder is of this data folder."""
@@ -101,6 +103,37 @@ def test_an_old_ledger_is_taken_and_the_rows_to_decide_are_told(daicho: Shell, t
     assert accepted == "2 items accepted."
     assert len(told) == 1
     assert told[0].startswith("  /rows/2/機密性: Level 3 of the earlier scale is one of today's 3C / 3B / 3A.")
+
+
+def test_a_ledger_is_checked_imported_and_exported(daicho: Shell, tmp_path: Path):
+    ledger, copy = tmp_path / "ledger.csv", tmp_path / "ledger.checked.xlsx"
+    header = "台帳番号,情報資産名,種類,登録日\r\n"
+    ledger.write_bytes((header + "L-1,名簿①,情報,R8.4.1\r\nL-2,=1+1,本,令和8年\r\n").encode("cp932"))
+    of = ["--body", "audit", "--feed", "ledger"]
+
+    told = daicho("ledger", "check", str(ledger), *of, code=1, output=True)
+    assert "make 1 new, change 0" in told
+    assert "C3 種類" in told
+    assert str(copy) in told.replace("\n", "")
+    sheet = load_workbook(copy).worksheets[0]
+    assert {cell.coordinate for row in sheet for cell in row if cell.comment} == {"C3", "D3"}
+    assert (
+        json.loads(daicho("ledger", "check", str(ledger), *of, "--json", code=1, output=True))["rows"]["refused"] == 1
+    )
+
+    assert "/rows/3/種類" in daicho("ledger", "import", str(ledger), *of, code=2)
+    assert "1 items accepted." in daicho("ledger", "import", str(ledger), *of, "--rows", code=1, output=True)
+    assert awaited(lambda: "名簿①" in daicho("assets", "list", "--body", "audit"))
+
+    for name in ("out.csv", "out.xlsx"):
+        out = tmp_path / name
+        assert "1 assets written" in daicho("ledger", "export", str(out), "--body", "audit")
+        assert "leave 1 as they are" in daicho("ledger", "check", str(out), *of)
+        assert "1 items accepted." in daicho("ledger", "import", str(out), *of)
+    assert list(tmp_path.glob("*.part")) == []
+    denied = daicho("ledger", "export", str(tmp_path / "no.csv"), "--body", "audit", "--as", "body-fire", code=1)
+    assert "may not read the ledger" in denied
+    assert not (tmp_path / "no.csv").exists()
 
 
 def test_an_override_is_asked_by_one_and_approved_by_another(daicho: Shell):

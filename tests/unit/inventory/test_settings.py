@@ -76,3 +76,12 @@ def test_tokens_of_sources_that_are_pulled_are_given_as_secrets_are(
     assert tokens == {"netbox": "hush-hush", "other": "too"}
     assert "hush" not in repr(settings)
     assert secrets(settings) == {}
+
+
+def test_an_instance_may_add_to_the_columns_of_ledgers(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert "帳票名" not in Settings().read_ledger_columns().of("ledger").by_header
+
+    file = tmp_path / "columns.yaml"
+    file.write_text("every_feed: {also: {情報資産名: [帳票名]}}", encoding="utf-8")
+    environment.setenv("DAICHO_LEDGER_COLUMNS", str(file))
+    assert Settings().read_ledger_columns().of("ledger").by_header["帳票名"] == "情報資産名"
