@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -54,6 +55,7 @@ class Topic:
 
 
 _SERVICES = frozenset({Principal.INVENTORY, Principal.CLASSIFICATION})
+_SOURCES = frozenset({Principal.FEED})
 _EVERYONE = _SERVICES | {Principal.READER}
 
 FEED: Final = Topic(
@@ -121,5 +123,14 @@ DEADLETTERS: Final = Topic(
     max_record_bytes=2 * MAX_RECORD_BYTES,
     description="What could not be taken, whole, with the reason; kept until released.",
 )
+
+
+def source_topics(names: Iterable[str]) -> tuple[Topic, ...]:
+    """Topics of sources that are read as they are, such as those that Debezium writes: theirs to make and to keep, ours to read."""
+    return tuple(
+        Topic(name=name, key="the source's", messages=(), writers=_SOURCES, readers=frozenset({Principal.INVENTORY}))
+        for name in names
+    )
+
 
 TOPICS: Final = (FEED, ASSETS, CLASSIFICATIONS, OBLIGATIONS, FINDINGS, CONTROL, DEADLETTERS)

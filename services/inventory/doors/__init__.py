@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from services.inventory.doors import csv_ledger, netbox, plain
+from services.inventory.doors import csv_ledger, glpi, mapped, netbox, plain
 from services.inventory.doors.delivery import Delivery, Fault, Read, Sent, Undecided, UnreadableError
 
 
@@ -27,6 +27,8 @@ DOORS: Final[Mapping[str, Door]] = {
     "items": Door("plain", _JSON, _MIB, plain.read),
     "netbox": Door("netbox", _JSON, _MIB, netbox.read_webhook),
     "netbox/objects": Door("netbox", _JSON, _MIB, netbox.read_objects),
+    "records": Door("mapped", _JSON, _MIB, mapped.read),
+    "glpi": Door("glpi", _JSON, 8 * _MIB, glpi.read),
     "ledger": Door("csv", _CSV, 8 * _MIB, csv_ledger.read),
 }
 """By path: `/v1/feeds/{feed}/<path>`."""

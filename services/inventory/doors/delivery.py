@@ -6,21 +6,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from libs.contracts import EarlierScales, Feed, FeedItem, Text
 from libs.contracts.words import LevelCode
 
+if TYPE_CHECKING:
+    from services.inventory.doors.mapping import FeedMapping
+
 
 class Sent(NamedTuple):
     """What came to a door: the bytes, the feed that sent them, and, where the format does not say so itself, for which body and
-    in which version. `earlier` has the levels of scales used before, which a ledger may still have."""
+    in which version. `earlier` has the levels of scales used before, which a ledger may still have; `mapping` is the feed's own."""
 
     content: bytes
     feed: Feed
     body: str | None = None
     version: int | None = None
     earlier: EarlierScales = MappingProxyType({})
+    mapping: FeedMapping | None = None
 
 
 class Undecided(NamedTuple):
