@@ -54,8 +54,6 @@ class Body(_Declared):
     network: Slug
 
 
-
-
 def _somebody_elses(topic: str) -> str:
     if topic.startswith("daicho."):
         raise ValueError(f"{topic} is a topic of this register's own: name one that the source writes")

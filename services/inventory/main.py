@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts the rooms of the service: `python -m services.inventory.main [api] [worker] [relay]`, or `migrate`.
+"""Starts the rooms of the service: `python -m services.inventory.main [api] [worker] [relay] [debezium]`, or `migrate`.
 
-With no room named, the first three run in one process. Every process answers under `/health`.
+With no room named, the first four run in one process. Every process answers under `/health`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import httpx
 
-from libs.bus import OffsetConsumer, OutboxRelay, Subscription
-from libs.contracts import Profile
+from libs.bus import OffsetConsumer, OutboxRelay, PartitionWorker, Subscription
+from libs.contracts import Feed, Profile
 from libs.contracts.topics import FEED
 from libs.observability import Metrics, Probe, configure_logging
 from libs.observability.health import Health
@@ -24,11 +24,12 @@ from libs.rooms import run_rooms, run_until_signal
 from libs.security import RemoteKeys, TokenVerifier, serving
 from libs.security import create_app as secured_app
 from services.inventory.api import VERSION, Api, create_app
+from services.inventory.debezium import ChangeHandler, group_of
 from services.inventory.intake import Intake
 from services.inventory.settings import MigrationSettings, Settings
 from services.inventory.worker import GROUP, FeedWriter
 
-ROOMS: Final = ("api", "worker", "relay")
+ROOMS: Final = ("api", "worker", "relay", "debezium")
 MIGRATE: Final = "migrate"
 SERVICE: Final = "inventory"
 
@@ -44,6 +45,7 @@ class Service:
         self._settings = settings
         self._stack = stack
         self._profile: Profile = settings.read_profile()
+        self._mappings = settings.read_mappings(self._profile)
         self._metrics = Metrics()
         self._probes: list[Probe] = []
 
@@ -57,6 +59,8 @@ class Service:
             work.append(self._worker(pool))
         if "relay" in rooms:
             work.append(self._relay(pool))
+        if "debezium" in rooms:
+            work += [self._changes(feed, topic) for feed in self._profile.feeds for topic in feed.topics]
         await self._serve(with_api="api" in rooms)
         await run_rooms(work)
 
@@ -70,6 +74,13 @@ class Service:
         relay = OutboxRelay(pool, self._settings.kafka, f"{SERVICE}-relay", self._metrics)
         self._probes += [relay, OutboxProbe(pool, self._metrics)]
         return relay.run()
+
+    def _changes(self, feed: Feed, topic: str) -> Coroutine[Any, Any, None]:
+        subscription = self._subscription(group_of(topic), topic)
+        mapping = self._mappings[feed.id]
+        reader = PartitionWorker(subscription, lambda _: ChangeHandler(subscription, self._profile, feed, mapping))
+        self._probes.append(reader)
+        return reader.run()
 
     def _subscription(self, group: str, topic: str) -> Subscription:
         return Subscription(

@@ -183,7 +183,8 @@ def _boolean(value: Any) -> bool:
 
 
 def _list(value: Any) -> list[str]:
-    return [_text(one) for one in value] if isinstance(value, list) else [_text(value)]
+    """Each entry once: a machine tells an address of every interface twice, by IPv4 and by IPv6."""
+    return list(dict.fromkeys(map(_text, value if isinstance(value, list) else [value])))
 
 
 def _date(value: Any) -> str:
