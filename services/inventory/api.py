@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
@@ -39,9 +40,10 @@ from libs.persistence import Sessions, driver_of
 from libs.security import FieldError, Guard, Identity, ProblemError, Role, TokenVerifier, authenticated
 from libs.security import create_app as secured_app
 from libs.security.preconditions import check_match, etag_of, required
-from services.inventory import store
+from services.inventory import lines, store
 from services.inventory.domain import Scribe, Source, retire
-from services.inventory.doors import DOORS, Delivery, Door, Sent, Undecided, UnreadableError
+from services.inventory.doors import DOORS, NDJSON, Delivery, Door, Sent, Undecided, UnreadableError
+from services.inventory.doors.mapping import FeedMapping
 from services.inventory.doors.netbox import signature_fits
 from services.inventory.intake import Intake, Receipt, Ticket
 from services.inventory.worker import GROUP, PASSED_OVER, Clock
@@ -53,6 +55,7 @@ Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
 Feeder = Annotated[Identity, Depends(authenticated(Role.FEEDER))]
 Editor = Annotated[Identity, Depends(authenticated(Role.EDITOR))]
 Operator = Annotated[Identity, Depends(authenticated(Role.OPERATOR))]
+Version = Annotated[int | None, Query(ge=0, le=2**63 - 1)]
 Limit = Annotated[int, Query(ge=1, le=MOST_A_PAGE)]
 
 
@@ -206,7 +209,9 @@ class Api:
         kafka: KafkaSettings,
         clock: Clock,
         metrics: Metrics,
+        mappings: Mapping[str, FeedMapping] = MappingProxyType({}),
     ) -> None:
+        self._mappings = mappings
         self._sessions = sessions
         self._intake = intake
         self._profile = profile
@@ -244,6 +249,8 @@ class Api:
             "netbox": netbox,
             "netbox/objects": self.netbox_objects,
             "items": self.items,
+            "records": self.records,
+            "glpi": self.glpi,
             "ledger": self.ledger,
         }
         for door, route in routes.items():
@@ -251,16 +258,62 @@ class Api:
                 f"/feeds/{{feed}}/{door}",
                 status_code=202,
                 openapi_extra=_takes(door),
-                max_body_size=DOORS[door].max_bytes,
+                response_model=Accepted,
+                max_body_size=lines.MAX_BYTES if NDJSON in DOORS[door].media else DOORS[door].max_bytes,
             )
             add(route)
 
     async def items(
         self, feed: Slug, request: Request, caller: Feeder, traceparent: Annotated[str | None, Header()] = None
-    ) -> Accepted:
-        """Items in the plain feed format, `{"items": […]}`, at most 1,000: all of them or none."""
-        sent = Sent(await request.body(), self._feed(feed, caller))
+    ) -> Accepted | Response:
+        """Items in the plain feed format: `{"items": […]}`, at most 1,000, all of them or none; or as NDJSON, one a line.
+
+        Lines are taken each for itself and answered in their order, as NDJSON: `{"line": 1, "receipt": {…}}`, or `{"line": 2, "errors": […]}`
+        for one that is wrong. 202 where at least one was accepted, 422 where none was.
+        """
+        declared = self._feed(feed, caller)
+        if _media_type(content_type := request.headers.get("content-type", "")) == NDJSON:
+            _check_door(DOORS["items"], declared, content_type)
+            reader = lines.LineReader(declared, lambda item: _may_speak(item, declared, caller))
+            return await lines.take(request, reader, self._intake, traceparent)
+        sent = Sent(await lines.body_within(request, DOORS["items"].max_bytes), declared)
         return await self._deliver("items", request, sent, traceparent, caller)
+
+    async def records(
+        self,
+        feed: Slug,
+        request: Request,
+        caller: Feeder,
+        version: Version = None,
+        traceparent: Annotated[str | None, Header()] = None,
+    ) -> Accepted:
+        """Records of any table, `{"records": [{…}, …]}`, at most 1,000, read by the feed's mapping: all of them or none.
+
+        `version` is of records for which the mapping names none; without it the time counts, in microseconds.
+        """
+        declared = self._feed(feed, caller)
+        sent = Sent(
+            await request.body(), declared, version=self._numbered(version), mapping=self._mappings.get(declared.id)
+        )
+        return await self._deliver("records", request, sent, traceparent, caller)
+
+    async def glpi(
+        self,
+        feed: Slug,
+        request: Request,
+        caller: Feeder,
+        version: Version = None,
+        traceparent: Annotated[str | None, Header()] = None,
+    ) -> Accepted:
+        """An inventory in GLPI's JSON format, whole or partial: the machine, and the virtual machines that it names; all or none.
+
+        An inventory does not say when it was made: without `version` the time counts, in microseconds.
+        """
+        declared = self._feed(feed, caller)
+        sent = Sent(
+            await request.body(), declared, version=self._numbered(version), mapping=self._mappings.get(declared.id)
+        )
+        return await self._deliver("glpi", request, sent, traceparent, caller)
 
     async def netbox_objects(
         self, feed: Slug, request: Request, caller: Feeder, traceparent: Annotated[str | None, Header()] = None
@@ -275,16 +328,19 @@ class Api:
         body: Slug,
         request: Request,
         caller: Feeder,
-        version: Annotated[int | None, Query(ge=0, le=2**63 - 1)] = None,
+        version: Version = None,
         traceparent: Annotated[str | None, Header()] = None,
     ) -> Accepted:
         """A ledger of one body as CSV, in UTF-8 or cp932: all rows or none. Without `version` the time counts, in microseconds."""
         declared = self._feed(feed, caller)
         if body not in declared.bodies or not caller.may_feed(feed, body):
             raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_body", feed=feed)
-        numbered = int(self._clock().timestamp() * 1_000_000) if version is None else version
-        sent = Sent(await request.body(), declared, body, numbered, self._earlier)
+        sent = Sent(await request.body(), declared, body, self._numbered(version), self._earlier)
         return await self._deliver("ledger", request, sent, traceparent, caller)
+
+    def _numbered(self, version: int | None) -> int:
+        """A version for what does not bear one."""
+        return int(self._clock().timestamp() * 1_000_000) if version is None else version
 
     async def receipt(self, receipt_id: Annotated[str, Path(max_length=2000)], caller: Feeder) -> ItemOutcome:
         """What became of an accepted item."""
@@ -486,17 +542,23 @@ async def _broker() -> AsyncIterator[None]:
 def _check_door(door: Door, feed: Feed, content_type: str) -> None:
     if feed.format != door.format:
         raise ProblemError(ProblemType.CONFLICT, "inventory.wrong_door", feed=feed.id, format=feed.format)
-    if content_type.partition(";")[0].strip().lower() not in door.media:
+    if _media_type(content_type) not in door.media:
         raise ProblemError(ProblemType.UNSUPPORTED_MEDIA, "inventory.media", expected=", ".join(sorted(door.media)))
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _takes(door: str) -> dict[str, Any]:
     """The body as OpenAPI tells it: a door reads it itself, byte for byte."""
-    kind = "string" if door == "ledger" else "object"
     return {
         "requestBody": {
             "required": True,
-            "content": {media: {"schema": {"type": kind}} for media in sorted(DOORS[door].media)},
+            "content": {
+                media: {"schema": {"type": "string" if door == "ledger" or media == NDJSON else "object"}}
+                for media in sorted(DOORS[door].media)
+            },
         }
     }
 

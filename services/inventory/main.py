@@ -112,7 +112,9 @@ class Service:
         self._stack.push_async_callback(intake.stop)
         self._probes.append(intake)
         earlier = self._settings.read_earlier_scales()
-        return Api(sessions, intake, self._profile, earlier, self._settings.kafka, utc_now, self._metrics)
+        return Api(
+            sessions, intake, self._profile, earlier, self._settings.kafka, utc_now, self._metrics, self._mappings
+        )
 
 
 async def run(rooms: Collection[str]) -> None:

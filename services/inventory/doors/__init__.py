@@ -21,10 +21,11 @@ class Door(NamedTuple):
 
 _JSON: Final = frozenset({"application/json"})
 _CSV: Final = frozenset({"text/csv", "application/csv", "application/vnd.ms-excel", "application/octet-stream"})
+NDJSON: Final = "application/x-ndjson"
 _MIB: Final = 1024 * 1024
 
 DOORS: Final[Mapping[str, Door]] = {
-    "items": Door("plain", _JSON, _MIB, plain.read),
+    "items": Door("plain", _JSON | {NDJSON}, _MIB, plain.read),
     "netbox": Door("netbox", _JSON, _MIB, netbox.read_webhook),
     "netbox/objects": Door("netbox", _JSON, _MIB, netbox.read_objects),
     "records": Door("mapped", _JSON, _MIB, mapped.read),
@@ -33,4 +34,4 @@ DOORS: Final[Mapping[str, Door]] = {
 }
 """By path: `/v1/feeds/{feed}/<path>`."""
 
-__all__ = ["DOORS", "Delivery", "Door", "Fault", "Read", "Sent", "Undecided", "UnreadableError"]
+__all__ = ["DOORS", "NDJSON", "Delivery", "Door", "Fault", "Read", "Sent", "Undecided", "UnreadableError"]

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from libs.contracts import FeedItem
-from services.inventory.doors.delivery import Delivery, Sent, UnreadableError
+from services.inventory.doors.delivery import Delivery, Fault, Sent, UnreadableError
 from services.inventory.doors.faults import faults_of
 from services.inventory.doors.mapping import FeedMapping, Scene, load
 
@@ -52,7 +52,7 @@ def read(sent: Sent) -> Delivery:
         raise UnreadableError(faults_of(error), malformed=malformed) from None
     mapping = sent.mapping or default_mapping()
     items: list[FeedItem] = []
-    faults = []
+    faults: list[Fault] = []
     scenes = dict(_scenes(inventory))
     for under, scene in scenes.items():
         try:

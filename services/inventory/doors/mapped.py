@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from libs.contracts import FeedItem
-from services.inventory.doors.delivery import Delivery, Sent, UnreadableError
+from services.inventory.doors.delivery import Delivery, Fault, Sent, UnreadableError
 from services.inventory.doors.faults import faults_of
 from services.inventory.doors.mapping import Scene
 
@@ -37,7 +37,7 @@ def read(sent: Sent) -> Delivery:
     if mapping is None:
         raise LookupError(f"the feed {sent.feed.id} has no mapping")
     items: list[FeedItem] = []
-    faults = []
+    faults: list[Fault] = []
     for at, record in enumerate(batch.records):
         try:
             item = mapping.item(sent.feed, Scene(record), under=f"/records/{at}", version=sent.version)

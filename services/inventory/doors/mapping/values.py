@@ -102,27 +102,28 @@ class MappedValue:
 
     def _found(self, scene: Scene) -> Any:
         if self._program is not None:
-            return _filled(self._executed(scene))
+            return _filled(_executed(self._program, scene))
         if self._entry.path is not None:
             return walk(scene.row, self.reads[0])
         return self._entry.constant
 
-    def _executed(self, scene: Scene) -> Any:
-        try:
-            return self._program.execute({"row": dict(scene.row), "source": dict(scene.source)})
-        except (KeyError, IndexError):
-            return None
-        except _CANNOT:
-            raise NoValue("inventory.mapping.expression") from None
-
     def _looked_up(self, found: Any) -> Any:
         if isinstance(found, list):
-            told = [self._looked_up(one) for one in found]
-            return [one for one in told if one is not None] or None
+            return [self._looked_up(one) for one in found]
         told = (self._table or {}).get(_word(found), self._entry.otherwise)
         if told is None:
             raise NoValue("inventory.mapping.word", expected=" / ".join(list(self._table or {})[:20]))
         return told
+
+
+def _executed(program: cel.Program, scene: Scene) -> Any:
+    """A name that the record does not have gives nothing."""
+    try:
+        return program.execute({"row": dict(scene.row), "source": dict(scene.source)})
+    except (KeyError, IndexError):
+        return None
+    except _CANNOT:
+        raise NoValue("inventory.mapping.expression") from None
 
 
 def walk(given: Any, steps: Sequence[str]) -> Any:
