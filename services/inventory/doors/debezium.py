@@ -26,7 +26,7 @@ from pydantic import BaseModel, ValidationError
 from libs.contracts import Feed, FeedItem
 from services.inventory.doors.delivery import Fault, UnreadableError
 from services.inventory.doors.faults import faults_of
-from services.inventory.doors.mapping import FeedMapping, Scene, Unmapped
+from services.inventory.doors.mapping import AssetKey, FeedMapping, Scene
 
 UNAVAILABLE: Final = "__debezium_unavailable_value"
 """What stands for a large column that PostgreSQL did not write to its log again, for it did not change (TOAST)."""
@@ -106,7 +106,7 @@ class _Reader:
         left = self._left(envelope.before, item)
         return (*((self._retirement(left),) if left else ()), *((item,) if item else ()))
 
-    def _left(self, before: Row | None, item: FeedItem | None) -> Unmapped | None:
+    def _left(self, before: Row | None, item: FeedItem | None) -> AssetKey | None:
         """The asset that the row was and is no longer: its key has changed, or it is no longer of a kind that is kept."""
         if not before:
             return None
@@ -125,7 +125,7 @@ class _Reader:
         told = {name: value for name, value in row.items() if name not in missing} | known
         return Scene(told, self._source, (lambda path: path[0] in untold) if untold else None)
 
-    def _retirement(self, gone: Unmapped) -> FeedItem:
+    def _retirement(self, gone: AssetKey) -> FeedItem:
         return FeedItem(
             body=gone.body,
             feed=self._feed.id,

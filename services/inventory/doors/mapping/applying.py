@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from libs.contracts import Feed, FeedItem
+from libs.contracts.words import SourceKey
 from services.inventory.doors.delivery import Fault, UnreadableError
 from services.inventory.doors.faults import faults_of, pointer_step
 from services.inventory.doors.mapping.document import MappingDocument, RecordEntry, Told, ValueEntry
@@ -18,11 +19,12 @@ LONGEST_TEXT: Final = 300
 LONGEST_LIST: Final = 64
 _IDENTIFYING: Final = ("source_key", "body")
 _SINGLE: Final = ("kind", "name", "section", "zone", "reason", "observed_at", "source_version")
+_SOURCE_KEY: Final[TypeAdapter[str]] = TypeAdapter(SourceKey)
 _MAY_BE_KEPT: Final = frozenset({"kind", "name", "section", "zone"})
 
 
-class Unmapped(NamedTuple):
-    """An asset's source key and body, which a record has told and another may have to retire."""
+class AssetKey(NamedTuple):
+    """Which asset a record is about: what is needed to retire it."""
 
     source_key: str
     body: str
@@ -42,7 +44,7 @@ class FeedMapping:
         record = self._record(scene, under)
         return None if record is None else record.item(feed, scene, under, version)
 
-    def identity(self, feed: Feed, scene: Scene, *, under: str = "") -> Unmapped | None:
+    def identity(self, feed: Feed, scene: Scene, *, under: str = "") -> AssetKey | None:
         """Which asset a record is about, None where it is of no kind that the mapping keeps. Raises UnreadableError."""
         record = self._record(scene, under)
         return None if record is None else record.identity(feed, scene, under)
@@ -69,14 +71,19 @@ class _Record:
         }
         self._relations = [(one.type, one.feed, MappedValue(one.to, lookups)) for one in entry.relations]
 
-    def identity(self, feed: Feed, scene: Scene, under: str) -> Unmapped:
+    def identity(self, feed: Feed, scene: Scene, under: str) -> AssetKey:
         reading = _Reading(scene, under)
-        key = reading.value("source_key", self._singles["source_key"])
+        mapped = self._singles["source_key"]
+        key = _as_key(reading.value("source_key", mapped))
         body = self._body(feed, reading)
-        if key is None and not reading.faults:
-            reading.fault("source_key", self._singles["source_key"], "problems.field.missing")
+        if key is None:
+            reading.fault("source_key", mapped, "problems.field.missing")
         reading.end()
-        return Unmapped(_as_key(key), body)
+        try:
+            return AssetKey(_SOURCE_KEY.validate_python(key), body)
+        except ValidationError as error:
+            wrong = [reading.at("source_key", mapped, fault.key, **fault.args) for fault in faults_of(error)]
+            raise UnreadableError(wrong) from None
 
     def item(self, feed: Feed, scene: Scene, under: str, version: int | None) -> FeedItem:
         source_key, body = self.identity(feed, scene, under)
@@ -107,7 +114,7 @@ class _Record:
         told = None if mapped is None else reading.value("body", mapped)
         if told is None and len(feed.bodies) == 1:
             (told,) = feed.bodies
-        if (not isinstance(told, str) or told not in feed.bodies) and not reading.faults:
+        if not isinstance(told, str) or told not in feed.bodies:
             reading.fault("body", mapped, "inventory.mapping.body", feed=feed.id)
         return str(told)
 
@@ -154,7 +161,10 @@ class _Reading:
             return False
 
     def fault(self, field: str, mapped: MappedValue | None, key: str, **args: Any) -> None:
-        self.faults.append(self.at(field, mapped, key, **args))
+        """One for each place: what is missing because it could not be read is told once."""
+        fault = self.at(field, mapped, key, **args)
+        if fault.field not in {one.field for one in self.faults}:
+            self.faults.append(fault)
 
     def at(self, field: str, mapped: MappedValue | None, key: str, **args: Any) -> Fault:
         """A fault at the first path of the record that the value is made of, or else at the item's field."""
