@@ -27,7 +27,6 @@ from tests.integration.service import PROFILE, Service, account, environment_of,
 
 SAMPLES = Path(__file__).parents[3] / "samples"
 TOPIC = "aohama.public.equipment"
-Told = Callable[[str, str], Awaitable[AssetChanged]]
 
 
 @pytest.fixture(scope="module")
@@ -189,18 +188,19 @@ class TestLines:
         assert (answer.status_code, len(answer.text.splitlines())) == (422, 2)
 
 
+@pytest.fixture(scope="module")
+async def write(stack: Stack, service: Service) -> AsyncIterator[Callable[..., Awaitable[None]]]:
+    """As a connector would, by the account of sources: a row's changes are in one partition."""
+    async with AIOKafkaProducer(**account(stack, "feed").client()) as producer:
+
+        async def written(key: Mapping[str, Any], value: bytes | None) -> None:
+            await producer.send_and_wait(TOPIC, key=json.dumps(key).encode(), value=value)
+
+        yield written
+
+
 class TestDebezium:
     """One after the other: the sample, then what cannot be read among what can."""
-
-    @pytest.fixture(scope="class")
-    async def write(self, stack: Stack, service: Service) -> AsyncIterator[Callable[..., Awaitable[None]]]:
-        """As a connector would, by the account of sources: a row's changes are in one partition."""
-        async with AIOKafkaProducer(**account(stack, "feed").client()) as producer:
-
-            async def written(key: Mapping[str, Any], value: bytes | None) -> None:
-                await producer.send_and_wait(TOPIC, key=json.dumps(key).encode(), value=value)
-
-            yield written
 
     def change(self, number: int) -> dict[str, Any]:
         lines = (SAMPLES / "cmdb/changes.ndjson").read_text(encoding="utf-8").splitlines()

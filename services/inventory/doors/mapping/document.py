@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from libs.contracts import Dimension, RelationType
 from libs.contracts.words import FactName, Slug
@@ -88,11 +88,18 @@ class RecordEntry(Entry):
     relations: tuple[RelationEntry, ...] = ()
 
 
+def _at_least_one(records: tuple[RecordEntry, ...]) -> tuple[RecordEntry, ...]:
+    # not `min_length`: pydantic counts only entries that are right, and would call one wrong entry none
+    if not records:
+        raise ValueError("no kind of record: add one")
+    return records
+
+
 class MappingDocument(Entry):
     """The whole file. A record is read by the first of `records` whose `when` holds; where none does, it is passed over.
 
     `lookups` say, by name, what the words of a source mean.
     """
 
-    records: Annotated[tuple[RecordEntry, ...], Field(min_length=1, max_length=100)]
-    lookups: dict[LookupName, Annotated[dict[str, Told], Field(min_length=1)]] = {}
+    records: Annotated[tuple[RecordEntry, ...], Field(max_length=100), AfterValidator(_at_least_one)]
+    lookups: dict[LookupName, dict[str, Told]] = {}
