@@ -18,7 +18,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from libs.bus import apply_topics, parked_letters
 from libs.bus.consuming import partitions_of
 from libs.contracts import AssetChanged, Reason, asset_id
-from libs.contracts.topics import ASSETS, FEED, source_topics
+from libs.contracts.topics import ASSETS, source_topics
 from libs.devstack import Stack
 from libs.security.clients import IssuerFolder
 from services.inventory.debezium import group_of
@@ -246,32 +246,3 @@ class TestDebezium:
             (Reason.SCHEMA, "op"),
             (Reason.SCHEMA, "after.dept"),
         }
-
-    async def test_a_restart_reads_no_change_twice(
-        self, service: Service, write: Any, last: Last, stack: Stack
-    ) -> None:
-        service.kill()
-        good = self.change(3)["value"]
-        fresh = {**good, "after": {**good["after"], "id": 93, "asset_no": "EQ-093"}}
-        await write({"id": 93}, json.dumps(fresh).encode())
-        await asyncio.to_thread(service.start)
-        await last("equipment-db", "EQ-093")
-
-        ids = [event_id async for event_id in ids_on_feed(stack)]
-        assert len(ids) == len(set(ids))
-
-
-async def ids_on_feed(stack: Stack) -> AsyncIterator[str]:
-    """Of the items that came from the table's topic."""
-    async with AIOKafkaConsumer(
-        **account(stack, "admin").client(), isolation_level="read_committed", auto_offset_reset="earliest"
-    ) as consumer:
-        places = [TopicPartition(FEED.name, number) for number in await partitions_of(consumer, FEED.name)]
-        consumer.assign(places)
-        ends = await consumer.end_offsets(places)
-        while any([await consumer.position(place) < ends[place] for place in places]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                for record in records:
-                    event_id = (dict(record.headers).get("ce_id") or b"").decode()
-                    if event_id.startswith(f"{TOPIC}:"):
-                        yield event_id
