@@ -27,15 +27,18 @@ from tests.integration.service import PROFILE, Service, account, environment_of,
 
 SAMPLES = Path(__file__).parents[3] / "samples"
 TOPIC = "aohama.public.equipment"
+NOT_MADE = "aohama.public.vehicles"
 
 
 @pytest.fixture(scope="module")
 def profile_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The city's profile with the feeds of the samples added."""
+    """The city's profile with the feeds of the samples added; one names a topic, too, that its connector has not made yet."""
     profile = yaml.safe_load(PROFILE.read_text(encoding="utf-8"))
     for feed in yaml.safe_load((SAMPLES / "cmdb/feeds.yaml").read_text(encoding="utf-8")):
         if "mapping" in feed:
             feed["mapping"] = str(PROFILE.parent / feed["mapping"])
+        if "topics" in feed:
+            feed["topics"].append(NOT_MADE)
         profile["feeds"].append(feed)
     file = tmp_path_factory.mktemp("profile") / "profile.yaml"
     file.write_text(yaml.safe_dump(profile, allow_unicode=True), encoding="utf-8")
@@ -52,7 +55,7 @@ def issuer(profile_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 async def service(
     stack: Stack, issuer: IssuerFolder, owner_dsn: str, profile_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Service]:
-    await apply_topics(account(stack, "admin"), foreign=source_topics([TOPIC]))
+    await apply_topics(account(stack, "admin"), foreign=source_topics([TOPIC, NOT_MADE]))
     admin = AIOKafkaAdminClient(**account(stack, "admin").client())
     await admin.start()
     try:
