@@ -17,7 +17,8 @@ from services.inventory.doors.mapping.document import As, Told, ValueEntry
 _NAMES: Final = frozenset({"row", "source"})
 _BOUND: Final = re.compile(r"\.(?:all|exists|exists_one|filter|map)\(\s*(\w+)\s*,")
 """The name that a macro of CEL gives to the entries of a list."""
-_READ: Final = re.compile(r"\brow((?:\.\w+)+)(?![\w(])|\brow\.(\w+)")
+_READ: Final = re.compile(r"""\brow(?:((?:\.\w+)+)(?![\w(])|\[['"]([^'"]+)['"]\])""")
+"""What an expression reads of the row: `row.content.bios`, or `row['a name']`."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BOOLEANS: Final = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
@@ -144,8 +145,8 @@ def _reads(entry: ValueEntry) -> tuple[Steps, ...]:
         return (tuple(entry.path.split(".")),)
     if entry.cel is None:
         return ()
-    found = (match[1].strip(".") if match[1] else match[2] for match in _READ.finditer(entry.cel))
-    return tuple(dict.fromkeys(tuple(path.split(".")) for path in found))
+    found = (tuple(match[1][1:].split(".")) if match[1] else (match[2],) for match in _READ.finditer(entry.cel))
+    return tuple(dict.fromkeys(found))
 
 
 def _word(value: Any) -> str:
