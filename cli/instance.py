@@ -198,7 +198,7 @@ class Instance:
     def _apply_topics(self) -> None:
         username, password = self.stack.kafka_account("admin")
         settings = KafkaSettings(bootstrap=self.stack.kafka_bootstrap, username=username, password=SecretStr(password))
-        kafka.apply(settings, self._partitions, replication=1)
+        kafka.apply(settings, self._partitions, replication=1, profile=self.profile)
 
     def _prepare_database(self, service: str) -> None:
         """Make the service's database and roles, and have the service migrate it as its owner."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
@@ -55,6 +55,18 @@ class Body(_Declared):
     network: Slug
 
 
+def _somebody_elses(topic: str) -> str:
+    if topic.startswith("daicho."):
+        raise ValueError(f"{topic} is a topic of this register's own: name one that the source writes")
+    return topic
+
+
+TopicName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,200}$"), AfterValidator(_somebody_elses)]
+"""A topic of a source's own on the instance's Kafka."""
+
+_READS_BY_MAPPING: Final = frozenset({"mapped", "debezium"})
+
+
 class NetboxPull(_Declared):
     """Where a NetBox is asked for what its webhooks did not tell, and how often. Durations are in seconds.
 
@@ -72,18 +84,34 @@ class NetboxPull(_Declared):
 
 
 class Feed(_Declared):
-    """連携元: `bodies` are those it may speak for; `format` is how its door reads it; `pull` is where it is asked as well."""
+    """連携元: `bodies` are those it may speak for; `format` is how its door reads it.
+
+    `pull` is where a NetBox is asked as well; `mapping` is the file, beside the profile, that says what the feed's records mean; `topics`
+    are those on which Debezium tells the changes of its tables.
+    """
 
     id: Slug
     name: Text
     bodies: Annotated[frozenset[Slug], Field(min_length=1)]
-    format: Literal["plain", "netbox", "csv"] = "plain"
+    format: Literal["plain", "netbox", "csv", "mapped", "glpi", "debezium"] = "plain"
     pull: NetboxPull | None = None
+    mapping: Annotated[str, StringConstraints(min_length=1, max_length=300)] | None = None
+    topics: tuple[TopicName, ...] = ()
 
     @model_validator(mode="after")
     def _only_a_netbox_is_pulled(self) -> Feed:
         if self.pull is not None and self.format != "netbox":
             raise ValueError(f"{self.id} has the format {self.format}: only a feed of the format netbox is pulled")
+        return self
+
+    @model_validator(mode="after")
+    def _mapping_and_topics_where_they_are_read(self) -> Feed:
+        if self.format in _READS_BY_MAPPING and self.mapping is None:
+            raise ValueError(f"{self.id} has the format {self.format}: name the file of its `mapping`")
+        if self.mapping is not None and self.format not in _READS_BY_MAPPING | {"glpi"}:
+            raise ValueError(f"{self.id} has the format {self.format}, which reads no mapping: take `mapping` away")
+        if bool(self.topics) != (self.format == "debezium"):
+            raise ValueError(f"{self.id}: a feed of the format debezium names its `topics`, and no other feed does")
         return self
 
 
@@ -113,6 +141,9 @@ class Profile(_Declared):
         for feed in self.feeds:
             if not feed.bodies <= bodies:
                 raise ValueError(f"feeds: {feed.id} names bodies that are not declared: {sorted(feed.bodies - bodies)}")
+        topics = [topic for feed in self.feeds for topic in feed.topics]
+        if len(set(topics)) != len(topics):
+            raise ValueError("feeds: a topic stands twice")
         return self
 
     @cached_property

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
@@ -30,11 +31,12 @@ from libs.persistence import Sessions, driver_of
 from libs.security import FieldError, Guard, Identity, ProblemError, Role, TokenVerifier, authenticated
 from libs.security import create_app as secured_app
 from libs.security.preconditions import check_match, etag_of, required
-from services.inventory import store
+from services.inventory import lines, store
 from services.inventory.dead_letters.api import DeadLetterApi
 from services.inventory.domain import Scribe, retire
-from services.inventory.doors import DOORS, Delivery, Sent, UnreadableError
-from services.inventory.doors.entering import as_problem, check_form, feed_of
+from services.inventory.doors import DOORS, NDJSON, Delivery, Sent, UnreadableError
+from services.inventory.doors.entering import Version, as_problem, check_form, feed_of, media_type, numbered
+from services.inventory.doors.mapping import FeedMapping
 from services.inventory.doors.netbox import signature_fits
 from services.inventory.idempotency import Attempt
 from services.inventory.intake import Intake, Receipt
@@ -149,11 +151,13 @@ class Api:
         *,
         caps: Caps = Caps(),  # noqa: B008 - it is frozen
         columns: ColumnsByFeed | None = None,
+        mappings: Mapping[str, FeedMapping] = MappingProxyType({}),
     ) -> None:
         self.receipts = ReceiptApi(sessions, profile)
         self.pulls = PullApi(sessions, profile, clock)
         self.ledgers = LedgerApi(sessions, intake, profile, earlier, columns or ColumnsByFeed(), clock)
         self.dead_letters = DeadLetterApi(sessions, profile, kafka, caps, clock)
+        self._mappings = mappings
         self._sessions = sessions
         self._intake = intake
         self._profile = profile
@@ -186,22 +190,69 @@ class Api:
             "netbox": netbox,
             "netbox/objects": self.netbox_objects,
             "items": self.items,
+            "records": self.records,
+            "glpi": self.glpi,
         }
         for door, route in routes.items():
             add = router.post(
                 f"/feeds/{{feed}}/{door}",
                 status_code=202,
                 openapi_extra=_takes(door),
-                max_body_size=DOORS[door].max_bytes,
+                response_model=Accepted,
+                max_body_size=lines.MAX_BYTES if NDJSON in DOORS[door].media else DOORS[door].max_bytes,
             )
             add(route)
 
     async def items(
         self, feed: Slug, request: Request, caller: Feeder, traceparent: Annotated[str | None, Header()] = None
-    ) -> Accepted:
-        """Items in the plain feed format, `{"items": […]}`, at most 1,000: all of them or none."""
-        sent = Sent(await request.body(), feed_of(self._profile, feed, caller))
+    ) -> Accepted | Response:
+        """Items in the plain feed format: `{"items": […]}`, at most 1,000, all of them or none; or as NDJSON, one a line.
+
+        Lines are taken each for itself and answered in their order, as NDJSON: `{"line": 1, "receipt": {…}}`, or `{"line": 2, "errors": […]}`
+        for one that is wrong. 202 where at least one was accepted, 422 where none was.
+        """
+        declared = feed_of(self._profile, feed, caller)
+        if media_type(content_type := request.headers.get("content-type", "")) == NDJSON:
+            check_form(declared, DOORS["items"].format, content_type, DOORS["items"].media)
+            reader = lines.LineReader(declared, lambda item: _may_speak(item, declared, caller))
+            return await lines.take(request, reader, self._intake, traceparent)
+        sent = Sent(await lines.body_within(request, DOORS["items"].max_bytes), declared)
         return await self._deliver("items", request, sent, traceparent, caller)
+
+    async def records(
+        self,
+        feed: Slug,
+        request: Request,
+        caller: Feeder,
+        version: Version = None,
+        traceparent: Annotated[str | None, Header()] = None,
+    ) -> Accepted:
+        """Records of any table, `{"records": [{…}, …]}`, at most 1,000, read by the feed's mapping: all of them or none.
+
+        `version` is of records for which the mapping names none; without it the time counts, in microseconds.
+        """
+        sent = await self._unnumbered(feed, request, caller, version)
+        return await self._deliver("records", request, sent, traceparent, caller)
+
+    async def glpi(
+        self,
+        feed: Slug,
+        request: Request,
+        caller: Feeder,
+        version: Version = None,
+        traceparent: Annotated[str | None, Header()] = None,
+    ) -> Accepted:
+        """An inventory in GLPI's JSON format, whole or partial: the machine, and the virtual machines that it names; all or none.
+
+        An inventory does not say when it was made: without `version` the time counts, in microseconds.
+        """
+        sent = await self._unnumbered(feed, request, caller, version)
+        return await self._deliver("glpi", request, sent, traceparent, caller)
+
+    async def _unnumbered(self, feed: Slug, request: Request, caller: Identity, version: int | None) -> Sent:
+        """What may bear no version, of a feed that a mapping may read."""
+        declared = feed_of(self._profile, feed, caller)
+        return Sent(await request.body(), declared, numbered(version, self._clock()), self._mappings.get(feed))
 
     async def netbox_objects(
         self, feed: Slug, request: Request, caller: Feeder, traceparent: Annotated[str | None, Header()] = None
@@ -331,7 +382,10 @@ def _takes(door: str) -> dict[str, Any]:
     return {
         "requestBody": {
             "required": True,
-            "content": {media: {"schema": {"type": "object"}} for media in sorted(DOORS[door].media)},
+            "content": {
+                media: {"schema": {"type": "string" if media == NDJSON else "object"}}
+                for media in sorted(DOORS[door].media)
+            },
         }
     }
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts the rooms of the service: `python -m services.inventory.main [api] [worker] [relay] [pull]`, or `migrate`.
+"""Starts the rooms of the service: `python -m services.inventory.main [api] [worker] [relay] [pull] [debezium]`, or `migrate`.
 
-With no room named, the first four run in one process. Every process answers under `/health`.
+With no room named, the first five run in one process. Every process answers under `/health`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Final
 
 import httpx
 
-from libs.bus import OffsetConsumer, OutboxRelay, Subscription
-from libs.contracts import Profile
+from libs.bus import OffsetConsumer, OutboxRelay, PartitionWorker, Subscription
+from libs.contracts import Feed, Profile
 from libs.contracts.topics import DEADLETTERS, FEED
 from libs.observability import Metrics, Probe, configure_logging
 from libs.observability.health import Health
@@ -27,12 +27,13 @@ from libs.security import create_app as secured_app
 from services.inventory.api import VERSION, Api, create_app
 from services.inventory.backpressure import Gate, WorkerWatch
 from services.inventory.dead_letters.projector import PROJECTION, LetterProjector, WaitingLetters
+from services.inventory.debezium import ChangeHandler, group_of
 from services.inventory.intake import Intake
 from services.inventory.netbox_pull.room import NetboxRoom
 from services.inventory.settings import MigrationSettings, Settings
 from services.inventory.worker import GROUP, FeedWriter
 
-ROOMS: Final = ("api", "worker", "relay", "pull")
+ROOMS: Final = ("api", "worker", "relay", "pull", "debezium")
 MIGRATE: Final = "migrate"
 SERVICE: Final = "inventory"
 
@@ -48,6 +49,7 @@ class Service:
         self._settings = settings
         self._stack = stack
         self._profile: Profile = settings.read_profile()
+        self._mappings = settings.read_mappings(self._profile)
         self._metrics = Metrics()
         self._probes: list[Probe] = []
         self._work: list[Coroutine[Any, Any, None]] = []
@@ -63,6 +65,8 @@ class Service:
             self._work.append(self._relay(pool))
         if "pull" in rooms:
             self._work += self._pulls(pool)
+        if "debezium" in rooms:
+            self._work += [self._changes(feed, topic) for feed in self._profile.feeds for topic in feed.topics]
         await self._serve(with_api="api" in rooms)
         await run_rooms(self._work)
 
@@ -83,6 +87,13 @@ class Service:
         relay = OutboxRelay(pool, self._settings.kafka, f"{SERVICE}-relay", self._metrics)
         self._probes += [relay, OutboxProbe(pool, self._metrics)]
         return relay.run()
+
+    def _changes(self, feed: Feed, topic: str) -> Coroutine[Any, Any, None]:
+        subscription = self._subscription(group_of(topic), topic)
+        mapping = self._mappings[feed.id]
+        reader = PartitionWorker(subscription, lambda _: ChangeHandler(subscription, self._profile, feed, mapping))
+        self._probes.append(reader)
+        return reader.run()
 
     def _pulls(self, pool: Pool) -> list[Coroutine[Any, Any, None]]:
         """One for each feed that declares where it is to be pulled from."""
@@ -147,6 +158,7 @@ class Service:
             self._metrics,
             caps=settings.caps,
             columns=settings.read_ledger_columns(),
+            mappings=self._mappings,
         )
 
 

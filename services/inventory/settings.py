@@ -17,6 +17,7 @@ from libs.persistence import PostgresSettings
 from libs.security import HttpSettings, OidcSettings
 from libs.security.private_files import read_private
 from services.inventory.backpressure import Bounds
+from services.inventory.doors.mapping import FeedMapping, load
 from services.inventory.ledgers.columns import ColumnsByFeed, read_additions
 
 BASE: Final = Path(__file__).resolve().parents[2] / "standards" / "base"
@@ -52,6 +53,10 @@ class Settings(BaseSettings):
     def read_profile(self) -> Profile:
         """Raises OSError, or pydantic's ValidationError naming the entry."""
         return Profile.model_validate(yaml.safe_load(self.profile.read_text(encoding="utf-8")))
+
+    def read_mappings(self, profile: Profile) -> Mapping[str, FeedMapping]:
+        """Those that the profile's feeds name, by feed; a path is from the profile's folder. Raises OSError, or MappingFileError."""
+        return {feed.id: load(self.profile.parent / feed.mapping) for feed in profile.feeds if feed.mapping is not None}
 
     def read_earlier_scales(self) -> EarlierScales:
         """Those of the base, which every network has. Raises OSError, or pydantic's ValidationError naming the entry."""

@@ -5,16 +5,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from libs.contracts import Feed, FeedItem
 
+if TYPE_CHECKING:
+    from services.inventory.doors.mapping import FeedMapping
+
 
 class Sent(NamedTuple):
-    """What came to a door: the bytes, and the feed that sent them."""
+    """What came to a door: the bytes and the feed that sent them; `version` is of what does not bear one, and `mapping` the feed's own."""
 
     content: bytes
     feed: Feed
+    version: int | None = None
+    mapping: FeedMapping | None = None
 
 
 @dataclass(frozen=True)

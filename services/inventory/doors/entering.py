@@ -4,10 +4,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Query
 
 from libs.contracts import Feed, ProblemType, Profile
 from libs.security import FieldError, Identity, ProblemError
 from services.inventory.doors.delivery import UnreadableError
+
+Version = Annotated[int | None, Query(ge=0, le=2**63 - 1)]
+"""Of what does not bear one itself."""
 
 
 def feed_of(profile: Profile, feed: str, caller: Identity) -> Feed:
@@ -22,8 +29,18 @@ def check_form(feed: Feed, form: str, content_type: str, media: Collection[str])
     """Raises ProblemError: 409 where the feed is declared with another format than the door's, 415 for another kind of content."""
     if feed.format != form:
         raise ProblemError(ProblemType.CONFLICT, "inventory.wrong_door", feed=feed.id, format=feed.format)
-    if content_type.partition(";")[0].strip().lower() not in media:
+    if media_type(content_type) not in media:
         raise ProblemError(ProblemType.UNSUPPORTED_MEDIA, "inventory.media", expected=", ".join(sorted(media)))
+
+
+def media_type(content_type: str) -> str:
+    """Without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def numbered(version: int | None, now: datetime) -> int:
+    """The version given, or else the time, in microseconds."""
+    return int(now.timestamp() * 1_000_000) if version is None else version
 
 
 def as_problem(error: UnreadableError) -> ProblemError:

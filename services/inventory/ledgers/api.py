@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, BinaryIO, Final, Literal
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
@@ -18,7 +18,7 @@ from libs.persistence import Sessions
 from libs.security import FieldError, Identity, ProblemError, Role, authenticated
 from libs.security.problems import MAX_FIELDS
 from services.inventory.doors import UnreadableError
-from services.inventory.doors.entering import as_problem, check_form, feed_of
+from services.inventory.doors.entering import Version, as_problem, check_form, feed_of, numbered
 from services.inventory.intake import Intake
 from services.inventory.ledgers.answers import LedgerAccepted, LedgerChecked, LedgerReceipt, sheet_told
 from services.inventory.ledgers.checking import Check
@@ -50,7 +50,6 @@ _BODY: Final[Mapping[str, Any]] = {
 
 Feeder = Annotated[Identity, Depends(authenticated(Role.FEEDER))]
 Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
-Version = Annotated[int | None, Query(ge=0, le=2**63 - 1)]
 Mode = Literal["file", "rows"]
 
 
@@ -172,8 +171,7 @@ class LedgerApi:
         if body not in declared.bodies or not caller.may_feed(feed, body):
             raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_body", feed=feed)
         check_form(declared, FORM, request.headers.get("content-type", ""), MEDIA)
-        numbered = int(self._clock().timestamp() * 1_000_000) if version is None else version
-        return Ledger(declared, body, numbered, self._columns.of(feed), self._earlier)
+        return Ledger(declared, body, numbered(version, self._clock()), self._columns.of(feed), self._earlier)
 
     def _ledger_feed(self, feed: str | None, body: str) -> Feed:
         feeds = [one for one in self._profile.feeds if one.format == FORM and body in one.bodies]

@@ -90,3 +90,27 @@ def test_a_mistake_in_where_a_feed_is_pulled_from_is_named(
 ) -> None:
     with pytest.raises(ValidationError, match=named):
         Profile.model_validate(pulled(document, feed, **pull))
+
+
+@pytest.mark.parametrize(
+    ("feed", "named"),
+    [
+        ({"format": "mapped"}, "name the file of its `mapping`"),
+        ({"format": "debezium", "topics": ["a.b"]}, "name the file of its `mapping`"),
+        ({"format": "debezium", "mapping": "a.yaml"}, "names its `topics`"),
+        ({"format": "glpi", "topics": ["a.b"]}, "names its `topics`"),
+        ({"format": "plain", "mapping": "a.yaml"}, "reads no mapping"),
+        ({"format": "debezium", "mapping": "a.yaml", "topics": ["daicho.feed.v1"]}, "this register's own"),
+        ({"format": "debezium", "mapping": "a.yaml", "topics": ["a.b", "a.b"]}, "a topic stands twice"),
+    ],
+)
+def test_a_feed_names_what_it_is_read_by_and_from(document: dict[str, Any], feed: dict[str, Any], named: str) -> None:
+    document["feeds"].append({"id": "own", "name": {"ja": "独", "en": "own"}, "bodies": ["mayor"], **feed})
+
+    with pytest.raises(ValidationError, match=named):
+        Profile.model_validate(document)
+
+
+def test_the_feeds_of_the_samples_fit(document: dict[str, Any]) -> None:
+    document["feeds"] += yaml.safe_load(Path("samples/cmdb/feeds.yaml").read_text(encoding="utf-8"))
+    assert Profile.model_validate(document).feed_by_id["equipment-db"].topics == ("aohama.public.equipment",)
