@@ -34,7 +34,7 @@ from libs.contracts.events import (
 from libs.contracts.keys import Key, asset_id, make_key, network_of, parse_key
 from libs.contracts.mappings import EarlierLevel, EarlierScales
 from libs.contracts.problems import FieldProblem, Problem, ProblemType, Reason
-from libs.contracts.profile import Body, Feed, Network, Profile
+from libs.contracts.profile import Body, Feed, MatchKey, Network, Profile, Scope
 from libs.contracts.words import (
     AssetKind,
     AssetStatus,
@@ -86,6 +86,7 @@ __all__ = [
     "Inherited",
     "Key",
     "Levels",
+    "MatchKey",
     "Network",
     "ObligationsChange",
     "ObligationsChanged",
@@ -102,6 +103,7 @@ __all__ = [
     "RelationItem",
     "RelationType",
     "Release",
+    "Scope",
     "Standard",
     "StandardPublished",
     "Text",

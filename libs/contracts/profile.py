@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from libs.contracts.words import Contract, Slug, Text
+from libs.contracts.words import AssetKind, Contract, FactName, RelationType, Slug, Text, Zone
 
 
 def _checked_municipality(code: str) -> str:
@@ -22,6 +23,36 @@ def _checked_municipality(code: str) -> str:
 
 Municipality = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}$"), AfterValidator(_checked_municipality)]
 """全国地方公共団体コード: five digits and a check digit (総務省, modulus 11, weights 6 5 4 3 2)."""
+
+
+def _iso_8601(given: Any) -> Any:
+    if not isinstance(given, str | timedelta) or (isinstance(given, str) and not given.startswith("P")):
+        raise ValueError("an ISO 8601 duration such as P1D or PT15M is expected")
+    return given
+
+
+Rhythm = Annotated[timedelta, BeforeValidator(_iso_8601), Field(gt=timedelta())]
+"""How often a source is heard of: an ISO 8601 duration (`P1D`, `PT15M`)."""
+
+_RELATIONS = "|".join(kind.value for kind in RelationType)
+AuthorityField = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(existence|body|kind|name|section|zone"
+        r"|facts(\.[a-z][a-z0-9_]{0,39})?"
+        r"|declared(\.(confidentiality|integrity|availability))?"
+        rf"|relations(\.({_RELATIONS}))?)$"
+    ),
+]
+"""What a feed may be the authority for: `zone`, one fact (`facts.serial`), all of them (`facts`), or whether the asset is there (`existence`)."""
+
+MatchField = Annotated[
+    str, StringConstraints(pattern=r"^(source_key|name|section|zone|kind|facts\.[a-z][a-z0-9_]{0,39})$")
+]
+"""Where a feed tells what an asset may be known again by."""
+
+MatchKey = Annotated[Mapping[FactName, MatchField], Field(min_length=1, max_length=4)]
+"""What an asset may be known again by: what it is called in every feed, and where this one tells it (`{serial: facts.serial}`)."""
 
 
 class _Declared(Contract):
@@ -54,13 +85,40 @@ class Body(_Declared):
     network: Slug
 
 
+class Scope(_Declared):
+    """The only assets that a feed may retire; what is left empty bounds nothing."""
+
+    kinds: frozenset[AssetKind] = frozenset()
+    zones: frozenset[Zone] = frozenset()
+    bodies: frozenset[Slug] = frozenset()
+
+
 class Feed(_Declared):
-    """連携元: `bodies` are those it may speak for; `format` is how its door reads it."""
+    """連携元: `bodies` are those it may speak for; `format` is how its door reads it.
+
+    `scope` None: it may retire what it told of itself. `authority` names the fields in which it is heard before feeds that do not name
+    them, and `rank` who is heard first among equals (1 before 2; then the order of the profile). `match` are its match keys in the
+    order in which they are tried; a feed without any neither finds another's assets nor is found. `every` is how often it is expected
+    to be heard, and `retire_at_most` the share of its assets that one snapshot may retire without a person.
+    """
 
     id: Slug
     name: Text
     bodies: Annotated[frozenset[Slug], Field(min_length=1)]
     format: Literal["plain", "netbox", "csv"] = "plain"
+    scope: Scope | None = None
+    authority: frozenset[AuthorityField] = frozenset()
+    rank: Annotated[int, Field(ge=1)] = 100
+    match: tuple[MatchKey, ...] = ()
+    every: Rhythm | None = None
+    retire_at_most: Annotated[float, Field(ge=0, le=1)] = 0.1
+
+    @model_validator(mode="after")
+    def _retires_for_those_it_speaks_for(self) -> Feed:
+        if self.scope is not None and not self.scope.bodies <= self.bodies:
+            strangers = sorted(self.scope.bodies - self.bodies)
+            raise ValueError(f"{self.id} may not speak for {strangers}: take them out of `scope`")
+        return self
 
 
 class Profile(_Declared):
