@@ -40,7 +40,7 @@ from libs.security import FieldError, Guard, Identity, ProblemError, Role, Token
 from libs.security import create_app as secured_app
 from libs.security.preconditions import check_match, etag_of, required
 from services.inventory import store
-from services.inventory.domain import Scribe, Source, retire
+from services.inventory.domain import Part, Register, Source
 from services.inventory.doors import DOORS, Delivery, Door, Sent, Undecided, UnreadableError
 from services.inventory.doors.netbox import signature_fits
 from services.inventory.intake import Intake, Receipt, Ticket
@@ -378,11 +378,10 @@ class Api:
             # again, now that nobody else can change it
             await session.refresh(row)
             check_match(given, row.revision)
-            decision = retire(store.known_of(row), caller.subject, retirement.reason)
-            batch = store.Batch(self._clock())
-            scribe = Scribe(self._profile.municipality, batch.recorded_at)
-            batch.revisions.extend(scribe.write(revision) for revision in decision.revisions)
-            await store.write(connection, batch)
+            register = Register(self._profile, await store.concerned(connection, [str(asset_id)]))
+            register.add(Part(targets=await store.targets_under(connection, register.named())))
+            gone = register.retire(str(asset_id), caller.subject, retirement.reason)
+            await store.write_move(connection, self._profile, register, gone, self._clock())
             await session.refresh(row)
         response.headers["ETag"] = etag_of(row.revision)
         return _registered(row)

@@ -8,17 +8,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
-from typing import Any, Final, NamedTuple
-from uuid import UUID
+from typing import Any, Final
+from uuid import UUID, uuid5
 
 import asyncpg
-from sqlalchemy import BigInteger, Computed, DateTime, Index
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import BigInteger, Computed, DateTime, Index, false
+from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlmodel import Field, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from libs.bus.outbox import CHANNEL
-from libs.contracts import AssetKind, AssetStatus
+from libs.contracts import AssetKind, AssetStatus, Profile
 from libs.contracts.topics import ASSETS
 from libs.persistence import (
     OffsetsTable,
@@ -30,9 +30,26 @@ from libs.persistence import (
     model_base,
 )
 from libs.persistence.scope import setting_of
-from services.inventory.domain import Known, Source, State, Target, Written
+from services.inventory.composition import Content
+from services.inventory.domain import (
+    Candidate,
+    Held,
+    Link,
+    Move,
+    Part,
+    Register,
+    Revision,
+    Scribe,
+    Source,
+    State,
+    Target,
+    Written,
+)
 
 Base = model_base()
+
+PROPOSED: Final = "proposed"
+"""State of a merge candidate that waits for a person."""
 
 
 def _in_state(name: str, arrow: str = "->>") -> list[Computed]:
@@ -43,12 +60,7 @@ class AssetRow(Base, table=True):
     """The last revision of each asset: its `state`, and of that what is searched for."""
 
     __tablename__ = "asset"
-    __table_args__ = (
-        Index("ix_asset_body", "body", "asset_id"),
-        Index(
-            "ix_asset_relations", "relations", postgresql_using="gin", postgresql_ops={"relations": "jsonb_path_ops"}
-        ),
-    )
+    __table_args__ = (Index("ix_asset_body", "body", "asset_id"),)
 
     asset_id: UUID = Field(primary_key=True)
     body: str
@@ -77,18 +89,88 @@ class RevisionRow(Base, table=True):
 
 
 class SourceLinkRow(Base, table=True):
-    """Which asset a feed means by a source key, and the newest version that it told.
+    """Which asset a feed means by a source key, the newest version that it told, and what that said.
 
-    A merge of two assets will move the link. There is a link without an asset where a feed retired what it never told of.
+    A merge of two assets moves the link. There is a link without an asset where a feed retired what it never told of.
     """
 
     __tablename__ = "source_link"
+    __table_args__ = (Index("ix_source_link_asset_id", "asset_id"),)
 
     feed: str = Field(primary_key=True)
     source_key: str = Field(primary_key=True)
     asset_id: UUID
     body: str
     source_version: int = Field(sa_type=BigInteger)
+    told: Content | None = Field(default=None, sa_type=JSON)
+    gone: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+
+
+class MatchKeyRow(Base, table=True):
+    """A digest of a match key's value, and a source that told it once: where to look, for what is found is compared."""
+
+    __tablename__ = "match_key"
+
+    key: int = Field(primary_key=True, sa_type=BigInteger)
+    feed: str = Field(primary_key=True)
+    source_key: str = Field(primary_key=True)
+
+
+class RelationRow(Base, table=True):
+    """An asset that had, or has, a relation to another: where to look, for `asset` says whether it still has.
+
+    Equality is all that row-level security lets an index do, so it is a table of its own.
+    """
+
+    __tablename__ = "asset_relation"
+
+    target_id: UUID = Field(primary_key=True)
+    asset_id: UUID = Field(primary_key=True)
+
+
+class CandidateRow(Base, table=True):
+    """Two assets that may be one. Its id is made of theirs, so that what was refused once is not proposed again."""
+
+    __tablename__ = "merge_candidate"
+    __table_args__ = (Index("ix_merge_candidate_state", "state", "candidate_id"),)
+
+    candidate_id: UUID = Field(primary_key=True)
+    body: str
+    other_body: str
+    asset_id: UUID
+    other_id: UUID
+    feed: str
+    source_key: str
+    evidence: list[dict[str, Any]] = Field(sa_type=JSONB)
+    told_apart: bool
+    proposed_at: datetime = Field(sa_type=DateTime(timezone=True))
+    state: str
+    revision: int = Field(sa_type=BigInteger)
+    decided_by: str | None = None
+    decided_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    note: str | None = None
+
+
+class MergeRow(Base, table=True):
+    """That a person let sources tell of another asset: two assets merged, or one split. It can be undone."""
+
+    __tablename__ = "asset_merge"
+    __table_args__ = (Index("ix_asset_merge_from_id", "from_id"), Index("ix_asset_merge_into_id", "into_id"))
+
+    merge_id: UUID = Field(primary_key=True)
+    body: str
+    other_body: str
+    kind: str
+    from_id: UUID
+    into_id: UUID
+    sources: list[list[str]] = Field(sa_type=JSONB)
+    candidate_id: UUID | None = None
+    done_by: str
+    done_at: datetime = Field(sa_type=DateTime(timezone=True))
+    note: str | None = None
+    revision: int = Field(sa_type=BigInteger)
+    undone_by: str | None = None
+    undone_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
 
 
 class OffsetRow(OffsetsTable, Base, table=True):
@@ -103,34 +185,77 @@ class ParkedKeyRow(ParkedKeyTable, Base, table=True):
     pass
 
 
-class Link(NamedTuple):
-    """A row of `source_link`."""
-
-    feed: str
-    source_key: str
-    asset_id: str
-    body: str
-    source_version: int
-
-
 @dataclass
 class Batch:
-    """What is to be written in one statement: revisions in their order, and the newest link of each source."""
+    """What is to be written in one go: revisions in their order, the newest link of each source and the body that it is of.
+
+    `keys` are match keys that sources have told, `relations` those that assets have come to have, both ways of looking up.
+    """
 
     recorded_at: datetime
     revisions: list[Written] = field(default_factory=list)
-    links: dict[Source, Link] = field(default_factory=dict)
+    links: dict[Source, tuple[Link, str]] = field(default_factory=dict)
+    keys: set[tuple[int, str, str]] = field(default_factory=set)
+    relations: set[tuple[str, str]] = field(default_factory=set)
+    candidates: dict[UUID, CandidateRow] = field(default_factory=dict)
+
+
+def add(batch: Batch, scribe: Scribe, revisions: Iterable[Revision], traceparent: str | None = None) -> None:
+    """Let the batch write revisions down."""
+    for revision in revisions:
+        before, after = revision.before, revision.after
+        batch.revisions.append(scribe.write(revision, traceparent))
+        if before is None or before["relations"] != after["relations"]:
+            batch.relations.update((one["asset_id"], after["asset_id"]) for one in after["relations"])
+
+
+def propose(batch: Batch, register: Register, candidate: Candidate) -> None:
+    """Let the batch put a candidate before a person, unless these two were proposed before."""
+    pair = sorted((candidate.asset_id, candidate.other_id))
+    states = [register.held(one).state for one in (candidate.asset_id, candidate.other_id)]
+    row = CandidateRow(
+        candidate_id=uuid5(UUID(pair[0]), pair[1]),
+        body=states[0]["body"] if states[0] else None,
+        other_body=states[1]["body"] if states[1] else None,
+        asset_id=candidate.asset_id,
+        other_id=candidate.other_id,
+        feed=candidate.source.feed,
+        source_key=candidate.source.source_key,
+        evidence=[one._asdict() for one in candidate.evidence],
+        told_apart=candidate.told_apart,
+        proposed_at=batch.recorded_at,
+        state=PROPOSED,
+        revision=1,
+    )
+    batch.candidates[row.candidate_id] = row
 
 
 _ENTER: Final = """
 SELECT set_config('daicho.bodies', $1, true), (SELECT count(pg_advisory_xact_lock(lock)) FROM unnest($2::bigint[]) AS lock)
 """
 
-_KNOWN: Final = """
-SELECT link.feed, link.source_key, link.asset_id, link.source_version, asset.revision, asset.state
-FROM unnest($1::text[], $2::text[]) AS asked (feed, source_key)
-JOIN source_link link USING (feed, source_key)
-LEFT JOIN asset ON asset.asset_id = link.asset_id
+_PART: Final = """
+SELECT link.feed, link.source_key, link.asset_id, link.source_version, link.told::text, link.gone, asset.revision, asset.state
+FROM (SELECT DISTINCT asset_id FROM {origin}) AS wanted
+JOIN source_link link USING (asset_id)
+LEFT JOIN asset USING (asset_id)
+"""
+"""Whole assets, each with all its links."""
+
+_KNOWN: Final = _PART.format(
+    origin="unnest($1::text[], $2::text[]) AS asked (feed, source_key) JOIN source_link USING (feed, source_key)"
+)
+_FOUND: Final = _PART.format(
+    origin="unnest($1::bigint[]) AS asked (key) JOIN match_key USING (key) JOIN source_link USING (feed, source_key)"
+)
+_CONCERNED: Final = _PART.format(
+    origin="(SELECT unnest($1::uuid[]) AS asset_id UNION ALL"
+    " SELECT asset_id FROM unnest($1::uuid[]) AS asked (target_id) JOIN asset_relation USING (target_id)) AS concerned"
+)
+
+_WAITING: Final = """
+SELECT target_id, asset_id, asset.revision, asset.state
+FROM unnest($1::uuid[]) AS asked (target_id) JOIN asset_relation USING (target_id) JOIN asset USING (asset_id)
 """
 
 _TARGETS: Final = """
@@ -163,7 +288,7 @@ _writes: Final = count(1)
 _MERGE: Final = """
 WITH batch AS MATERIALIZED (
   SELECT asset_id, revision, last, state::jsonb AS state, change::jsonb AS change
-  FROM pg_temp.inventory_batch WHERE write = $9
+  FROM pg_temp.inventory_batch WHERE write = $4
 ), register AS (
   INSERT INTO asset (asset_id, body, revision, updated_at, state)
   SELECT asset_id, state->>'body', revision, $1, state FROM batch WHERE last
@@ -173,17 +298,28 @@ WITH batch AS MATERIALIZED (
   INSERT INTO asset_revision (asset_id, revision, body, recorded_at, state, change)
   SELECT asset_id, revision, state->>'body', $1, state, change FROM batch
 ), links AS (
-  INSERT INTO source_link (feed, source_key, asset_id, body, source_version)
-  SELECT * FROM unnest($3::text[], $4::text[], $5::uuid[], $6::text[], $7::bigint[])
+  INSERT INTO source_link (feed, source_key, asset_id, source_version, told, gone, body)
+  SELECT feed, source_key, asset_id, source_version, told::json, gone, body
+  FROM unnest($5::text[], $6::text[], $7::uuid[], $8::bigint[], $9::text[], $10::boolean[], $11::text[])
+    AS link (feed, source_key, asset_id, source_version, told, gone, body)
   ON CONFLICT (feed, source_key) DO UPDATE SET
-    asset_id = excluded.asset_id, body = excluded.body, source_version = excluded.source_version
+    asset_id = excluded.asset_id, source_version = excluded.source_version, told = excluded.told, gone = excluded.gone,
+    body = excluded.body
+), keys AS (
+  INSERT INTO match_key (key, feed, source_key) SELECT * FROM unnest($12::bigint[], $13::text[], $14::text[])
+  ON CONFLICT DO NOTHING
+), relations AS (
+  INSERT INTO asset_relation (target_id, asset_id) SELECT * FROM unnest($15::uuid[], $16::uuid[]) ON CONFLICT DO NOTHING
+), candidates AS (
+  INSERT INTO merge_candidate SELECT * FROM jsonb_populate_recordset(NULL::merge_candidate, $17) ON CONFLICT DO NOTHING
 ), sent AS (
   INSERT INTO outbox (topic, key, value, headers)
-  SELECT $2, key, value, headers::jsonb FROM pg_temp.inventory_batch WHERE write = $9 ORDER BY seq
+  SELECT $2, key, value, headers::jsonb FROM pg_temp.inventory_batch WHERE write = $4 ORDER BY seq
   RETURNING id
 )
-SELECT pg_notify($8, '') WHERE EXISTS (SELECT FROM sent)
+SELECT pg_notify($3, '') WHERE EXISTS (SELECT FROM sent)
 """
+_LINK_COLUMNS: Final = len(Link._fields) + 1
 
 
 async def enter(connection: PoolConnection, bodies: Iterable[str], networks: Collection[str]) -> None:
@@ -195,10 +331,30 @@ async def enter(connection: PoolConnection, bodies: Iterable[str], networks: Col
     await connection.fetchrow(_ENTER, setting_of(bodies), sorted(map(_lock_of, networks)))
 
 
-async def known_under(connection: PoolConnection, sources: Collection[Source]) -> dict[Source, Known]:
-    """What the register has under each of the source keys."""
-    rows = await connection.fetch(_KNOWN, *_columns(sources))
-    return {Source(row["feed"], row["source_key"]): _known(row) for row in rows}
+async def known_under(connection: PoolConnection, sources: Collection[Source]) -> Part:
+    """What the register has of the assets behind the source keys."""
+    return _part(await connection.fetch(_KNOWN, *_columns(sources)))
+
+
+async def found_by(connection: PoolConnection, keys: Collection[int]) -> Part:
+    """What the register has of assets that match keys with these digests were told of."""
+    return _part(await connection.fetch(_FOUND, list(keys))) if keys else Part()
+
+
+async def concerned(connection: PoolConnection, asset_ids: Collection[str]) -> Part:
+    """What the register has of these assets, and of those that have relations to them."""
+    return _part(await connection.fetch(_CONCERNED, list(asset_ids)))
+
+
+async def waiting_for(connection: PoolConnection, asset_ids: Collection[str]) -> Part:
+    """The assets that have relations to ids under which nothing is known yet."""
+    if not asset_ids:
+        return Part()
+    rows = await connection.fetch(_WAITING, list(asset_ids))
+    waiting: dict[str, set[str]] = {}
+    for row in rows:
+        waiting.setdefault(str(row["target_id"]), set()).add(str(row["asset_id"]))
+    return Part(assets={str(row["asset_id"]): Held(row["revision"], row["state"]) for row in rows}, waiting=waiting)
 
 
 async def targets_under(connection: PoolConnection, sources: Collection[Source]) -> dict[Source, Target]:
@@ -218,12 +374,35 @@ async def write(connection: PoolConnection, batch: Batch) -> None:
         return
     number = next(_writes)
     await copy_staging(connection, _STAGING, _staged(number, batch.revisions))
-    links = list(zip(*batch.links.values(), strict=True)) or [()] * len(Link._fields)
+    columns = (
+        *_turned(((*link, body) for link, body in batch.links.values()), _LINK_COLUMNS),
+        *_turned(batch.keys, 3),
+        *_turned(batch.relations, 2),
+        [row.model_dump(mode="json") for row in batch.candidates.values()],
+    )
     try:
-        await connection.execute(_MERGE, batch.recorded_at, ASSETS.name, *links, CHANNEL, number)
+        await connection.execute(_MERGE, batch.recorded_at, ASSETS.name, CHANNEL, number, *columns)
     except asyncpg.UniqueViolationError as error:
         # two networks were told of one new asset at the same time: neither held the other's lock
         raise asyncpg.SerializationError("a revision was written meanwhile") from error
+
+
+async def write_move(
+    connection: PoolConnection, profile: Profile, register: Register, move: Move, recorded_at: datetime
+) -> None:
+    """Write what a person's act makes of the register; raises as `write`."""
+    batch = Batch(recorded_at)
+    add(batch, Scribe(profile.municipality, recorded_at), move.revisions)
+    for asset_id in {link.asset_id for link in move.links}:
+        state = register.held(asset_id).state
+        for link in register.links_of(asset_id) if state else ():
+            batch.links[Source(link.feed, link.source_key)] = (link, state["body"])
+    await write(connection, batch)
+
+
+def _turned(rows: Iterable[tuple[Any, ...]], columns: int) -> list[Sequence[Any]]:
+    """Rows as columns, also where there are none."""
+    return list(zip(*rows, strict=True)) or [()] * columns
 
 
 async def asset_of(session: AsyncSession, asset_id: UUID) -> AssetRow | None:
@@ -266,7 +445,9 @@ async def revisions_of(
 async def related_to(session: AsyncSession, asset_id: UUID, limit: int) -> Sequence[AssetRow]:
     """The assets in the session's scope that have a relation to this one."""
     names_it = col(AssetRow.relations).contains([{"asset_id": str(asset_id)}])
-    return (await session.exec(select(AssetRow).where(names_it).order_by(col(AssetRow.asset_id)).limit(limit))).all()
+    query = select(AssetRow).join(RelationRow, col(RelationRow.asset_id) == col(AssetRow.asset_id))
+    query = query.where(col(RelationRow.target_id) == asset_id, names_it)
+    return (await session.exec(query.order_by(col(AssetRow.asset_id)).limit(limit))).all()
 
 
 async def named(session: AsyncSession, asset_ids: Iterable[UUID]) -> Mapping[UUID, AssetRow]:
@@ -309,13 +490,15 @@ async def parked_key(session: AsyncSession, consumer: str, topic: str, key: byte
     return (await session.exec(select(ParkedKeyRow).where(*parked))).first()
 
 
-def known_of(row: AssetRow) -> Known:
-    """What a write by a person starts from."""
-    return Known(str(row.asset_id), 0, row.revision, row.state)
-
-
-def _known(row: asyncpg.Record) -> Known:
-    return Known(str(row["asset_id"]), row["source_version"], row["revision"] or 0, row["state"])
+def _part(rows: Iterable[asyncpg.Record]) -> Part:
+    links: dict[Source, Link] = {}
+    assets: dict[str, Held] = {}
+    for feed, source_key, uuid, source_version, told, gone, revision, state in rows:
+        asset_id = str(uuid)
+        links[Source(feed, source_key)] = Link(feed, source_key, asset_id, source_version, told, gone)
+        if revision is not None:
+            assets[asset_id] = Held(revision, state)
+    return Part(links, assets)
 
 
 def _columns(sources: Collection[Source]) -> tuple[list[str], list[str]]:

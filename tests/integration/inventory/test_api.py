@@ -408,12 +408,12 @@ class TestNetbox:
         assert differing == {f"{one['object']} {one['field']}" for one in untold}
 
     def expected(self, profile: Profile) -> dict[str, Any]:
-        register, states = Register(profile, {}, {}), {}
+        register, states = Register(profile), {}
         for collection, object_type in COLLECTIONS.items():
             page = {"object_type": object_type, "objects": list(self.opened("expected.json.gz")[collection].values())}
             sent = Sent(json.dumps(page).encode(), profile.feed_by_id["netbox"])
             for item in DOORS["netbox/objects"].read(sent).items:
-                states[item.source_key] = register.take(item).known.state
+                states[item.source_key] = register.take(item).held.state
         return states
 
 

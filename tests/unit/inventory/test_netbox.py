@@ -83,7 +83,7 @@ def webhook(profile: Profile, content: bytes) -> Delivery:
 
 
 def folded(register: Register, items: Iterator[FeedItem]) -> dict[str, State]:
-    states = {item.source_key: register.take(item).known.state for item in items}
+    states = {item.source_key: register.take(item).held.state for item in items}
     return {key: state for key, state in states.items() if state is not None}
 
 
@@ -96,8 +96,8 @@ def told(profile: Profile, empty_register: Callable[[], Register], webhooks: lis
         for item in webhook(profile, received.content).items:
             decision = register.take(item)
             steps.append(Step(received, item, decision))
-            assert decision.known.state is not None
-            states[item.source_key] = decision.known.state
+            assert decision.held.state is not None
+            states[item.source_key] = decision.held.state
     return Told(register, steps, states)
 
 
@@ -224,7 +224,7 @@ def test_the_two_in_the_other_order_leave_the_same(
     in_order = [straight.take(item) for item in (earlier, later)]
     out_of_order = [swapped.take(item) for item in (later, earlier)]
     assert out_of_order[-1].outcome is Outcome.IGNORED
-    assert out_of_order[-1].known.state == in_order[-1].known.state
+    assert out_of_order[-1].held.state == in_order[-1].held.state
 
 
 def test_webhooks_of_what_the_register_does_not_keep_are_passed_over(
