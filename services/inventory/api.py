@@ -44,6 +44,7 @@ from services.inventory.domain import Part, Register, Source
 from services.inventory.doors import DOORS, Delivery, Door, Sent, Undecided, UnreadableError
 from services.inventory.doors.netbox import signature_fits
 from services.inventory.intake import Intake, Receipt, Ticket
+from services.inventory.merges.api import MergeApi
 from services.inventory.worker import GROUP, PASSED_OVER, Clock
 
 VERSION: Final = "1"
@@ -229,6 +230,10 @@ class Api:
         router.get("/dead-letters")(self.dead_letters)
         router.post("/dead-letters/release", status_code=202)(self.release)
         return router
+
+    def merges(self) -> MergeApi:
+        """The routes by which people merge and split assets."""
+        return MergeApi(self._sessions, self._profile, self._clock)
 
     def _add_doors(self, router: APIRouter, signed: SignedByFeed) -> None:
         async def netbox(
@@ -543,4 +548,5 @@ def create_app(
     """The service's application, without its health routes; does no I/O."""
     app = secured_app("Daicho inventory", verifier, version=VERSION, metrics=metrics)
     app.include_router(api.router(SignedByFeed(profile, secrets)))
+    app.include_router(api.merges().router())
     return app
