@@ -224,7 +224,7 @@ class Register:
         self._targets: dict[Source, Target] = {}
         self._waiting: dict[str, set[str]] = {}
         self._found: dict[int, set[Source]] = {}
-        self._keys: dict[int, Keys] = {}
+        self._keys: dict[int, tuple[FeedItem, Keys]] = {}
         self.add(part)
 
     def add(self, part: Part) -> None:
@@ -478,14 +478,15 @@ class Register:
         return link is None or link.told is None
 
     def _keys_of(self, item: FeedItem) -> Keys:
-        """Of one item they are asked for several times."""
-        found = self._keys.get(id(item))
-        if found is None:
-            feed = self._profile.feed_by_id[item.feed]
-            upsert = feed.match and item.operation == "upsert"
-            found = keys_of(feed, item.source_key, content_of(item)) if upsert else _NO_KEYS
-            self._keys[id(item)] = found
-        return found
+        """Of one item they are asked for several times; the item is kept, so that no other takes its place."""
+        known = self._keys.get(id(item))
+        if known is not None:
+            return known[1]
+        feed = self._profile.feed_by_id[item.feed]
+        upsert = feed.match and item.operation == "upsert"
+        keys = keys_of(feed, item.source_key, content_of(item)) if upsert else _NO_KEYS
+        self._keys[id(item)] = (item, keys)
+        return keys
 
     def _keys_told(self, link: Link) -> Keys:
         feed = self._profile.feed_by_id.get(link.feed)

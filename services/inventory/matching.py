@@ -25,12 +25,12 @@ _MOST_OF_A_KEY: Final = 64
 """Values that one key of one asset may have: a list of addresses has as many as a fact may."""
 _SAYS_NOTHING: Final = frozenset(
     {
-        "", "none", "null", "na", "n/a", "unknown", "tbd", "default", "default string", "defaultstring", "not specified", "notspecified",
+        "none", "null", "na", "n/a", "unknown", "tbd", "default", "default string", "defaultstring", "not specified", "notspecified",
         "not available", "notavailable", "system serial number", "systemserialnumber", "to be filled by o.e.m.", "tobefilledbyoem",
         "不明", "なし", "無し", "無", "未定", "未設定", "該当なし", "localhost",
     }
 )  # fmt: skip
-_EARLIEST_SERIAL: Final = 4
+_SHORTEST: Final = 4
 """Shorter numbers are counted up by hand in every section, and identify nothing."""
 
 
@@ -105,13 +105,12 @@ def _normal(name: str, told: Any) -> str | None:
     if told is None or isinstance(told, bool | float):
         return None
     value = _SPACES.sub(" ", unicodedata.normalize("NFKC", str(told)).casefold()).strip()
-    if value in _SAYS_NOTHING:
+    bare = _SEPARATORS.sub("", value)
+    if not bare or value in _SAYS_NOTHING:
         return None
-    if name in _WRITTEN_FREELY:
-        value = _SEPARATORS.sub("", value)
-        if value in _SAYS_NOTHING or len(value) < _EARLIEST_SERIAL or len(set(value)) == 1:
-            return None
-    return value
+    if name not in _WRITTEN_FREELY:
+        return value
+    return None if bare in _SAYS_NOTHING or len(bare) < _SHORTEST or len(set(bare)) == 1 else bare
 
 
 def _digest(network: str, names: Sequence[str], value: Sequence[str]) -> int:
