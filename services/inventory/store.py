@@ -12,6 +12,7 @@ from typing import Any, Final
 from uuid import UUID, uuid5
 
 import asyncpg
+from pydantic_core import from_json, to_json
 from sqlalchemy import BigInteger, Computed, DateTime, Index, false
 from sqlalchemy.dialects.postgresql import JSON, JSONB
 from sqlmodel import Field, col, func, select
@@ -217,8 +218,8 @@ def propose(batch: Batch, register: Register, candidate: Candidate) -> None:
         candidate_id=uuid5(UUID(pair[0]), pair[1]),
         body=states[0]["body"] if states[0] else None,
         other_body=states[1]["body"] if states[1] else None,
-        asset_id=candidate.asset_id,
-        other_id=candidate.other_id,
+        asset_id=UUID(candidate.asset_id),
+        other_id=UUID(candidate.other_id),
         feed=candidate.source.feed,
         source_key=candidate.source.source_key,
         evidence=[one._asdict() for one in candidate.evidence],
@@ -235,12 +236,12 @@ SELECT set_config('daicho.bodies', $1, true), (SELECT count(pg_advisory_xact_loc
 """
 
 _PART: Final = """
-SELECT link.feed, link.source_key, link.asset_id, link.source_version, link.told::text, link.gone, asset.revision, asset.state
+SELECT link.feed, link.source_key, asset_id, link.source_version, link.told::text, link.gone, asset.revision, asset.state::text
 FROM (SELECT DISTINCT asset_id FROM {origin}) AS wanted
-JOIN source_link link USING (asset_id)
+LEFT JOIN source_link link USING (asset_id)
 LEFT JOIN asset USING (asset_id)
 """
-"""Whole assets, each with all its links."""
+"""Whole assets, each with all its links, and also where it has none. JSON is read as text: SQLModel's sessions decode it otherwise than the pool does."""
 
 _KNOWN: Final = _PART.format(
     origin="unnest($1::text[], $2::text[]) AS asked (feed, source_key) JOIN source_link USING (feed, source_key)"
@@ -254,7 +255,7 @@ _CONCERNED: Final = _PART.format(
 )
 
 _WAITING: Final = """
-SELECT target_id, asset_id, asset.revision, asset.state
+SELECT target_id, asset_id, asset.revision, asset.state::text
 FROM unnest($1::uuid[]) AS asked (target_id) JOIN asset_relation USING (target_id) JOIN asset USING (asset_id)
 """
 
@@ -311,7 +312,7 @@ WITH batch AS MATERIALIZED (
 ), relations AS (
   INSERT INTO asset_relation (target_id, asset_id) SELECT * FROM unnest($15::uuid[], $16::uuid[]) ON CONFLICT DO NOTHING
 ), candidates AS (
-  INSERT INTO merge_candidate SELECT * FROM jsonb_populate_recordset(NULL::merge_candidate, $17) ON CONFLICT DO NOTHING
+  INSERT INTO merge_candidate SELECT * FROM jsonb_populate_recordset(NULL::merge_candidate, $17::text::jsonb) ON CONFLICT DO NOTHING
 ), sent AS (
   INSERT INTO outbox (topic, key, value, headers)
   SELECT $2, key, value, headers::jsonb FROM pg_temp.inventory_batch WHERE write = $4 ORDER BY seq
@@ -354,7 +355,9 @@ async def waiting_for(connection: PoolConnection, asset_ids: Collection[str]) ->
     waiting: dict[str, set[str]] = {}
     for row in rows:
         waiting.setdefault(str(row["target_id"]), set()).add(str(row["asset_id"]))
-    return Part(assets={str(row["asset_id"]): Held(row["revision"], row["state"]) for row in rows}, waiting=waiting)
+    return Part(
+        assets={str(row["asset_id"]): Held(row["revision"], from_json(row["state"])) for row in rows}, waiting=waiting
+    )
 
 
 async def targets_under(connection: PoolConnection, sources: Collection[Source]) -> dict[Source, Target]:
@@ -378,7 +381,7 @@ async def write(connection: PoolConnection, batch: Batch) -> None:
         *_turned(((*link, body) for link, body in batch.links.values()), _LINK_COLUMNS),
         *_turned(batch.keys, 3),
         *_turned(batch.relations, 2),
-        [row.model_dump(mode="json") for row in batch.candidates.values()],
+        to_json([row.model_dump() for row in batch.candidates.values()]).decode(),
     )
     try:
         await connection.execute(_MERGE, batch.recorded_at, ASSETS.name, CHANNEL, number, *columns)
@@ -495,9 +498,10 @@ def _part(rows: Iterable[asyncpg.Record]) -> Part:
     assets: dict[str, Held] = {}
     for feed, source_key, uuid, source_version, told, gone, revision, state in rows:
         asset_id = str(uuid)
-        links[Source(feed, source_key)] = Link(feed, source_key, asset_id, source_version, told, gone)
+        if feed is not None:
+            links[Source(feed, source_key)] = Link(feed, source_key, asset_id, source_version, told, gone)
         if revision is not None:
-            assets[asset_id] = Held(revision, state)
+            assets[asset_id] = Held(revision, from_json(state))
     return Part(links, assets)
 
 
