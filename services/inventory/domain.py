@@ -70,7 +70,7 @@ class Source(NamedTuple):
 
 
 class Link(NamedTuple):
-    """What a source told last: its content as JSON text, None where it retired what it never told of.
+    """What a source told last: its content as JSON text, None where it retired what it never told of, and digests of its match keys.
 
     `gone`: it has said since that the asset is gone; what it told before is kept.
     """
@@ -81,6 +81,16 @@ class Link(NamedTuple):
     source_version: int
     told: str | None = None
     gone: bool = False
+    keys: tuple[int, ...] = ()
+
+
+class Read(NamedTuple):
+    """What an item tells, its match keys, and digests of them: made once, for a batch asks for them several times."""
+
+    item: FeedItem
+    content: Content
+    keys: Keys
+    digests: tuple[int, ...]
 
 
 class Held(NamedTuple):
@@ -224,7 +234,7 @@ class Register:
         self._targets: dict[Source, Target] = {}
         self._waiting: dict[str, set[str]] = {}
         self._found: dict[int, set[Source]] = {}
-        self._keys: dict[int, tuple[FeedItem, Keys]] = {}
+        self._read: dict[int, Read] = {}
         self.add(part)
 
     def add(self, part: Part) -> None:
@@ -235,22 +245,17 @@ class Register:
             if source not in self._links:
                 self._links[source] = link
                 self._sources.setdefault(link.asset_id, []).append(source)
-                if self._matches:
-                    self._find_by(link, self._digests_told(link))
+                self._find_by(link)
         self._targets.update(part.targets)
         for expected, asset_ids in part.waiting.items():
             self._waiting.setdefault(expected, set()).update(asset_ids)
 
     def to_look_up(self, items: Iterable[FeedItem]) -> set[int]:
         """Digests of the match keys that items bring and their sources have not told before."""
-        if not self._matches:
-            return set()
-        return {digest for item in items for digest in self._brought(item)}
+        return {digest for item in items if self._may_match(item) for digest in self._brought(item)}
 
     def expected(self, items: Iterable[FeedItem]) -> set[str]:
         """The ids by which relations may name sources that are new, and may be known again in other assets."""
-        if not self._matches:
-            return set()
         new = [(item, brought) for item in items if self._is_new(item) and (brought := self._brought(item))]
         times = Counter(digest for _, brought in new for digest in brought)
         return {
@@ -328,14 +333,14 @@ class Register:
         return self._decision(link, after, revisions)
 
     def _take_content(self, source: Source, link: Link, item: FeedItem) -> Decision:
-        content = content_of(item)
+        _, content, keys, found_by = self._reading(item)
         told = to_json(content).decode()
-        after = Link(item.feed, item.source_key, link.asset_id, item.source_version, told)
-        if told == link.told and not link.gone:
+        after = Link(item.feed, item.source_key, link.asset_id, item.source_version, told, gone=False, keys=found_by)
+        if told == link.told and found_by == link.keys and not link.gone:
             self._links[source] = after
             return self._decision(link, after, ())
-        brought = self._brought(item) if self._matches else frozenset()
-        same, candidates = self._match(item, link, brought) if brought else (None, ())
+        brought = self._brought(item) if found_by else frozenset()
+        same, candidates = self._match(item, link, keys, brought) if brought else (None, ())
         if same is not None:
             after = after._replace(asset_id=same)
         network = self._profile.network_of(item.body)
@@ -343,13 +348,13 @@ class Register:
         if left_out and self._profile.feed_by_id[item.feed].format != "netbox":
             raise self._other_network(item, network)
         if self._remember(source, after) == 1:
-            content["name"] = item.name or item.source_key
-            state: State | None = self._state(after.asset_id, content, relations, _ACTIVE)
+            named = {"name": item.source_key, **content}
+            state: State | None = self._state(after.asset_id, named, relations, _ACTIVE)
         else:
             state = self._composed(after.asset_id)
         change = _change_of(item, Reason.OTHER_NETWORK_RELATION if left_out else None)
         revisions = self._revise(after.asset_id, state, change)
-        self._find_by(after, brought)
+        self._find_by(after)
         if same is not None:
             revisions += self._redirected(link.asset_id, same)
         return self._decision(link, after, revisions)._replace(candidates=candidates, keys=brought)
@@ -437,13 +442,14 @@ class Register:
             revisions += self._revise(asset_id, {**state, "relations": relations}, change)
         return revisions
 
-    def _match(self, item: FeedItem, link: Link, brought: Collection[int]) -> tuple[str | None, tuple[Candidate, ...]]:
+    def _match(
+        self, item: FeedItem, link: Link, keys: Keys, brought: Collection[int]
+    ) -> tuple[str | None, tuple[Candidate, ...]]:
         """The asset in which a new source is known again, or those that it may be the same as.
 
         Only one asset may agree, in no key may it contradict what counts for more, and no other source key of the same feed may be
         live on it: a feed knows its own assets apart. A source that has an asset already stays with it.
         """
-        keys = self._keys_of(item)
         hits: dict[str, tuple[Agreement, ...]] = {}
         for source in {source for digest in brought for source in self._found.get(digest, ())}:
             asset_id = self._links[source].asset_id
@@ -473,20 +479,24 @@ class Register:
     def _is_told_apart(self, link: Link, asset_id: str) -> bool:
         return any(other.feed == link.feed and not other.gone for other in self.links_of(asset_id))
 
+    def _may_match(self, item: FeedItem) -> bool:
+        return item.operation == "upsert" and bool(self._profile.feed_by_id[item.feed].match)
+
     def _is_new(self, item: FeedItem) -> bool:
+        if not self._may_match(item):
+            return False
         link = self._links.get(Source(item.feed, item.source_key))
         return link is None or link.told is None
 
-    def _keys_of(self, item: FeedItem) -> Keys:
-        """Of one item they are asked for several times; the item is kept, so that no other takes its place."""
-        known = self._keys.get(id(item))
-        if known is not None:
-            return known[1]
-        feed = self._profile.feed_by_id[item.feed]
-        upsert = feed.match and item.operation == "upsert"
-        keys = keys_of(feed, item.source_key, content_of(item)) if upsert else _NO_KEYS
-        self._keys[id(item)] = (item, keys)
-        return keys
+    def _reading(self, item: FeedItem) -> Read:
+        """It is asked for several times; the item is kept with it, so that no other takes its place."""
+        read = self._read.get(id(item))
+        if read is None:
+            feed, content = self._profile.feed_by_id[item.feed], content_of(item)
+            keys = keys_of(feed, item.source_key, content) if feed.match else _NO_KEYS
+            found_by = tuple(sorted(digests(self._profile.network_of(item.body), keys))) if feed.match else ()
+            read = self._read[id(item)] = Read(item, content, keys, found_by)
+        return read
 
     def _keys_told(self, link: Link) -> Keys:
         feed = self._profile.feed_by_id.get(link.feed)
@@ -495,22 +505,15 @@ class Register:
         return keys_of(feed, link.source_key, from_json(link.told))
 
     def _brought(self, item: FeedItem) -> frozenset[int]:
-        keys = self._keys_of(item)
-        if not keys:
-            return frozenset()
-        network = self._profile.network_of(item.body)
+        """Digests of match keys that an item brings and its source has not told before."""
+        found_by = self._reading(item).digests
         link = self._links.get(Source(item.feed, item.source_key))
-        return digests(network, keys) - (self._digests_told(link) if link is not None else frozenset())
+        return frozenset(found_by).difference(link.keys) if link is not None else frozenset(found_by)
 
-    def _digests_told(self, link: Link) -> frozenset[int]:
-        keys, state = self._keys_told(link), self.held(link.asset_id).state
-        return digests(state["network"], keys) if keys and state is not None else frozenset()
-
-    def _find_by(self, link: Link, found_by: Iterable[int]) -> None:
-        """Let later items of the batch find the link by digests of its match keys; by former ones, too, for who finds it compares."""
-        source = Source(link.feed, link.source_key)
-        for digest in found_by:
-            self._found.setdefault(digest, set()).add(source)
+    def _find_by(self, link: Link) -> None:
+        """Let later items of the batch find the link by its match keys; by former ones, too, for who finds it compares."""
+        for digest in link.keys:
+            self._found.setdefault(digest, set()).add(Source(link.feed, link.source_key))
 
     def _asset_id(self, source: Source) -> str:
         return source.source_key if source.feed == BY_ID else _id_of(self._profile.municipality, *source)

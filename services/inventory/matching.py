@@ -18,7 +18,6 @@ from libs.contracts import Feed, MatchKey
 from services.inventory.composition import Content
 
 _SEPARATORS: Final = re.compile(r"[\W_]+")
-_SPACES: Final = re.compile(r"\s+")
 _WRITTEN_FREELY: Final = frozenset({"serial", "mac"})
 """Names of what is written with separators and without: `00-1B-63`, `001b.63`."""
 _MOST_OF_A_KEY: Final = 64
@@ -104,8 +103,9 @@ def _normal(name: str, told: Any) -> str | None:
     """One way of writing; None for what identifies nothing."""
     if told is None or isinstance(told, bool | float):
         return None
-    value = _SPACES.sub(" ", unicodedata.normalize("NFKC", str(told)).casefold()).strip()
-    bare = _SEPARATORS.sub("", value)
+    text = str(told)
+    value = " ".join((text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()).split())
+    bare = value if value.isalnum() else _SEPARATORS.sub("", value)
     if not bare or value in _SAYS_NOTHING:
         return None
     if name not in _WRITTEN_FREELY:

@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 import asyncpg
 from pydantic_core import from_json, to_json
 from sqlalchemy import BigInteger, Computed, DateTime, Index, false
-from sqlalchemy.dialects.postgresql import JSON, JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 from sqlmodel import Field, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -105,6 +105,9 @@ class SourceLinkRow(Base, table=True):
     source_version: int = Field(sa_type=BigInteger)
     told: Content | None = Field(default=None, sa_type=JSON)
     gone: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    keys: list[int] = Field(
+        default_factory=list, sa_type=ARRAY(BigInteger), nullable=False, sa_column_kwargs={"server_default": "{}"}
+    )
 
 
 class MatchKeyRow(Base, table=True):
@@ -236,7 +239,7 @@ SELECT set_config('daicho.bodies', $1, true), (SELECT count(pg_advisory_xact_loc
 """
 
 _PART: Final = """
-SELECT link.feed, link.source_key, asset_id, link.source_version, link.told::text, link.gone, asset.revision, asset.state::text
+SELECT link.feed, link.source_key, asset_id, link.source_version, link.told::text, link.gone, link.keys, asset.revision, asset.state::text
 FROM (SELECT DISTINCT asset_id FROM {origin}) AS wanted
 LEFT JOIN source_link link USING (asset_id)
 LEFT JOIN asset USING (asset_id)
@@ -299,20 +302,20 @@ WITH batch AS MATERIALIZED (
   INSERT INTO asset_revision (asset_id, revision, body, recorded_at, state, change)
   SELECT asset_id, revision, state->>'body', $1, state, change FROM batch
 ), links AS (
-  INSERT INTO source_link (feed, source_key, asset_id, source_version, told, gone, body)
-  SELECT feed, source_key, asset_id, source_version, told::json, gone, body
-  FROM unnest($5::text[], $6::text[], $7::uuid[], $8::bigint[], $9::text[], $10::boolean[], $11::text[])
-    AS link (feed, source_key, asset_id, source_version, told, gone, body)
+  INSERT INTO source_link (feed, source_key, asset_id, source_version, told, gone, keys, body)
+  SELECT feed, source_key, asset_id, source_version, told::json, gone, keys::bigint[], body
+  FROM unnest($5::text[], $6::text[], $7::uuid[], $8::bigint[], $9::text[], $10::boolean[], $11::text[], $12::text[])
+    AS link (feed, source_key, asset_id, source_version, told, gone, keys, body)
   ON CONFLICT (feed, source_key) DO UPDATE SET
     asset_id = excluded.asset_id, source_version = excluded.source_version, told = excluded.told, gone = excluded.gone,
-    body = excluded.body
+    keys = excluded.keys, body = excluded.body
 ), keys AS (
-  INSERT INTO match_key (key, feed, source_key) SELECT * FROM unnest($12::bigint[], $13::text[], $14::text[])
+  INSERT INTO match_key (key, feed, source_key) SELECT * FROM unnest($13::bigint[], $14::text[], $15::text[])
   ON CONFLICT DO NOTHING
 ), relations AS (
-  INSERT INTO asset_relation (target_id, asset_id) SELECT * FROM unnest($15::uuid[], $16::uuid[]) ON CONFLICT DO NOTHING
+  INSERT INTO asset_relation (target_id, asset_id) SELECT * FROM unnest($16::uuid[], $17::uuid[]) ON CONFLICT DO NOTHING
 ), candidates AS (
-  INSERT INTO merge_candidate SELECT * FROM jsonb_populate_recordset(NULL::merge_candidate, $17::text::jsonb) ON CONFLICT DO NOTHING
+  INSERT INTO merge_candidate SELECT * FROM jsonb_populate_recordset(NULL::merge_candidate, $18::text::jsonb) ON CONFLICT DO NOTHING
 ), sent AS (
   INSERT INTO outbox (topic, key, value, headers)
   SELECT $2, key, value, headers::jsonb FROM pg_temp.inventory_batch WHERE write = $4 ORDER BY seq
@@ -378,7 +381,7 @@ async def write(connection: PoolConnection, batch: Batch) -> None:
     number = next(_writes)
     await copy_staging(connection, _STAGING, _staged(number, batch.revisions))
     columns = (
-        *_turned(((*link, body) for link, body in batch.links.values()), _LINK_COLUMNS),
+        *_turned((_row(link, body) for link, body in batch.links.values()), _LINK_COLUMNS),
         *_turned(batch.keys, 3),
         *_turned(batch.relations, 2),
         to_json([row.model_dump() for row in batch.candidates.values()]).decode(),
@@ -401,6 +404,11 @@ async def write_move(
         for link in register.links_of(asset_id) if state else ():
             batch.links[Source(link.feed, link.source_key)] = (link, state["body"])
     await write(connection, batch)
+
+
+def _row(link: Link, body: str) -> tuple[Any, ...]:
+    """Arrays of arrays would have to be of one length: the digests go as text."""
+    return (*link[:-1], f"{{{','.join(map(str, link.keys))}}}", body)
 
 
 def _turned(rows: Iterable[tuple[Any, ...]], columns: int) -> list[Sequence[Any]]:
@@ -496,10 +504,10 @@ async def parked_key(session: AsyncSession, consumer: str, topic: str, key: byte
 def _part(rows: Iterable[asyncpg.Record]) -> Part:
     links: dict[Source, Link] = {}
     assets: dict[str, Held] = {}
-    for feed, source_key, uuid, source_version, told, gone, revision, state in rows:
+    for feed, source_key, uuid, source_version, told, gone, keys, revision, state in rows:
         asset_id = str(uuid)
         if feed is not None:
-            links[Source(feed, source_key)] = Link(feed, source_key, asset_id, source_version, told, gone)
+            links[Source(feed, source_key)] = Link(feed, source_key, asset_id, source_version, told, gone, tuple(keys))
         if revision is not None:
             assets[asset_id] = Held(revision, from_json(state))
     return Part(links, assets)

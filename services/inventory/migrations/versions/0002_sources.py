@@ -33,6 +33,8 @@ SELECT DISTINCT (one ->> 'asset_id')::uuid, asset_id FROM asset, jsonb_array_ele
 def upgrade() -> None:
     op.add_column("source_link", sa.Column("told", postgresql.JSON()))
     op.add_column("source_link", sa.Column("gone", sa.Boolean(), server_default=sa.false(), nullable=False))
+    keys = sa.Column("keys", postgresql.ARRAY(sa.BigInteger()), server_default="{}", nullable=False)
+    op.add_column("source_link", keys)
     op.create_index("ix_source_link_asset_id", "source_link", ["asset_id"])
     op.create_table(
         "match_key",
@@ -118,5 +120,6 @@ def downgrade() -> None:
     op.drop_table("asset_relation")
     op.drop_table("match_key")
     op.drop_index("ix_source_link_asset_id", "source_link")
+    op.drop_column("source_link", "keys")
     op.drop_column("source_link", "gone")
     op.drop_column("source_link", "told")
