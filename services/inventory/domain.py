@@ -84,7 +84,7 @@ class Link(NamedTuple):
     keys: tuple[int, ...] = ()
 
 
-class Read(NamedTuple):
+class Reading(NamedTuple):
     """What an item tells, its match keys, and digests of them: made once, for a batch asks for them several times."""
 
     item: FeedItem
@@ -234,7 +234,7 @@ class Register:
         self._targets: dict[Source, Target] = {}
         self._waiting: dict[str, set[str]] = {}
         self._found: dict[int, set[Source]] = {}
-        self._read: dict[int, Read] = {}
+        self._read: dict[int, Reading] = {}
         self.add(part)
 
     def add(self, part: Part) -> None:
@@ -488,14 +488,14 @@ class Register:
         link = self._links.get(Source(item.feed, item.source_key))
         return link is None or link.told is None
 
-    def _reading(self, item: FeedItem) -> Read:
+    def _reading(self, item: FeedItem) -> Reading:
         """It is asked for several times; the item is kept with it, so that no other takes its place."""
         read = self._read.get(id(item))
         if read is None:
             feed, content = self._profile.feed_by_id[item.feed], content_of(item)
             keys = keys_of(feed, item.source_key, content) if feed.match else _NO_KEYS
             found_by = tuple(sorted(digests(self._profile.network_of(item.body), keys))) if feed.match else ()
-            read = self._read[id(item)] = Read(item, content, keys, found_by)
+            read = self._read[id(item)] = Reading(item, content, keys, found_by)
         return read
 
     def _keys_told(self, link: Link) -> Keys:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
@@ -27,6 +27,7 @@ from libs.persistence import (
     ParkedKeyTable,
     PoolConnection,
     StagingTable,
+    WrittenJson,
     copy_staging,
     model_base,
 )
@@ -191,24 +192,25 @@ class ParkedKeyRow(ParkedKeyTable, Base, table=True):
 
 @dataclass
 class Batch:
-    """What is to be written in one go: revisions in their order, the newest link of each source and the body that it is of.
+    """What is to be written in one go: revisions in their order, each with its traceparent; of each source the newest link, and its body.
 
     `keys` are match keys that sources have told, `relations` those that assets have come to have, both ways of looking up.
     """
 
     recorded_at: datetime
-    revisions: list[Written] = field(default_factory=list)
+    scribe: Scribe
+    revisions: list[tuple[Revision, str | None]] = field(default_factory=list)
     links: dict[Source, tuple[Link, str]] = field(default_factory=dict)
     keys: set[tuple[int, str, str]] = field(default_factory=set)
     relations: set[tuple[str, str]] = field(default_factory=set)
     candidates: dict[UUID, CandidateRow] = field(default_factory=dict)
 
 
-def add(batch: Batch, scribe: Scribe, revisions: Iterable[Revision], traceparent: str | None = None) -> None:
+def add(batch: Batch, revisions: Iterable[Revision], traceparent: str | None = None) -> None:
     """Let the batch write revisions down."""
     for revision in revisions:
         before, after = revision.before, revision.after
-        batch.revisions.append(scribe.write(revision, traceparent))
+        batch.revisions.append((revision, traceparent))
         if before is None or before["relations"] != after["relations"]:
             batch.relations.update((one["asset_id"], after["asset_id"]) for one in after["relations"])
 
@@ -271,18 +273,7 @@ LEFT JOIN asset ON asset.asset_id = link.asset_id
 
 _STAGING: Final = StagingTable(
     "inventory_batch",
-    {
-        "write": "bigint",
-        "seq": "integer",
-        "last": "boolean",
-        "asset_id": "uuid",
-        "revision": "bigint",
-        "state": "text",
-        "change": "text",
-        "key": "bytea",
-        "value": "bytea",
-        "headers": "text",
-    },
+    {"write": "bigint", "last": "boolean", "asset_id": "uuid", "revision": "bigint", "state": "text", "change": "text"},
 )
 
 _writes: Final = count(1)
@@ -316,13 +307,10 @@ WITH batch AS MATERIALIZED (
   INSERT INTO asset_relation (target_id, asset_id) SELECT * FROM unnest($16::uuid[], $17::uuid[]) ON CONFLICT DO NOTHING
 ), candidates AS (
   INSERT INTO merge_candidate SELECT * FROM jsonb_populate_recordset(NULL::merge_candidate, $18::text::jsonb) ON CONFLICT DO NOTHING
-), sent AS (
-  INSERT INTO outbox (topic, key, value, headers)
-  SELECT $2, key, value, headers::jsonb FROM pg_temp.inventory_batch WHERE write = $4 ORDER BY seq
-  RETURNING id
 )
-SELECT pg_notify($3, '') WHERE EXISTS (SELECT FROM sent)
+SELECT pg_notify($2, '') WHERE $3
 """
+_OUTBOX: Final = ("topic", "key", "value", "headers")
 _LINK_COLUMNS: Final = len(Link._fields) + 1
 
 
@@ -372,14 +360,16 @@ async def targets_under(connection: PoolConnection, sources: Collection[Source])
 
 
 async def write(connection: PoolConnection, batch: Batch) -> None:
-    """Write a batch to register, history, links and outbox, in one statement whatever its size, and wake the relay.
+    """Write a batch to the outbox by COPY, and to register, history and links in one statement, whatever its size; wake the relay.
 
-    Raises asyncpg.SerializationError where another transaction has written one of the revisions meanwhile: do it again.
+    The events are made while PostgreSQL takes in those before. Raises asyncpg.SerializationError where another transaction has written
+    one of the revisions meanwhile: do it again.
     """
     if not batch.revisions and not batch.links:
         return
-    number = next(_writes)
-    await copy_staging(connection, _STAGING, _staged(number, batch.revisions))
+    number, written = next(_writes), list[Written]()
+    await connection.copy_records_to_table("outbox", records=_sent(batch, written), columns=_OUTBOX)
+    await copy_staging(connection, _STAGING, _staged(number, written))
     columns = (
         *_turned((_row(link, body) for link, body in batch.links.values()), _LINK_COLUMNS),
         *_turned(batch.keys, 3),
@@ -387,18 +377,26 @@ async def write(connection: PoolConnection, batch: Batch) -> None:
         to_json([row.model_dump() for row in batch.candidates.values()]).decode(),
     )
     try:
-        await connection.execute(_MERGE, batch.recorded_at, ASSETS.name, CHANNEL, number, *columns)
+        await connection.execute(_MERGE, batch.recorded_at, CHANNEL, bool(written), number, *columns)
     except asyncpg.UniqueViolationError as error:
         # two networks were told of one new asset at the same time: neither held the other's lock
         raise asyncpg.SerializationError("a revision was written meanwhile") from error
+
+
+def _sent(batch: Batch, written: list[Written]) -> Iterator[tuple[Any, ...]]:
+    """Rows of the outbox; what is written for them is kept for the register."""
+    for revision, traceparent in batch.revisions:
+        one = batch.scribe.write(revision, traceparent)
+        written.append(one)
+        yield ASSETS.name, one.key, one.value, WrittenJson(one.headers)
 
 
 async def write_move(
     connection: PoolConnection, profile: Profile, register: Register, move: Move, recorded_at: datetime
 ) -> None:
     """Write what a person's act makes of the register; raises as `write`."""
-    batch = Batch(recorded_at)
-    add(batch, Scribe(profile.municipality, recorded_at), move.revisions)
+    batch = Batch(recorded_at, Scribe(profile.municipality, recorded_at))
+    add(batch, move.revisions)
     for asset_id in {link.asset_id for link in move.links}:
         state = register.held(asset_id).state
         for link in register.links_of(asset_id) if state else ():
@@ -517,10 +515,10 @@ def _columns(sources: Collection[Source]) -> tuple[list[str], list[str]]:
     return [source.feed for source in sources], [source.source_key for source in sources]
 
 
-def _staged(number: int, revisions: Sequence[Written]) -> Iterable[tuple[Any, ...]]:
+def _staged(number: int, revisions: Sequence[Written]) -> Iterator[tuple[Any, ...]]:
     last = {written.asset_id: written.revision for written in revisions}
-    for seq, written in enumerate(revisions):
-        yield (number, seq, last[written.asset_id] == written.revision, *written)
+    for one in revisions:
+        yield number, last[one.asset_id] == one.revision, one.asset_id, one.revision, one.state, one.change
 
 
 def _lock_of(network: str) -> int:

@@ -79,8 +79,8 @@ class FeedWriter:
         read: Mapping[int, Read],
         dead_letters: PartitionDeadLetters,
     ) -> store.Batch:
-        batch = store.Batch(self._clock())
-        scribe = Scribe(self._profile.municipality, batch.recorded_at)
+        now = self._clock()
+        batch = store.Batch(now, Scribe(self._profile.municipality, now))
         outcomes: Counter[tuple[str, str]] = Counter()
 
         def taken(record: ConsumerRecord) -> tuple[FeedItemSubmitted, Decision]:
@@ -93,7 +93,7 @@ class FeedWriter:
 
         for _, (event, decision) in dead_letters.sift(records, taken):
             outcomes[event.data.feed, decision.outcome.value] += 1
-            _add(batch, scribe, register, event, decision)
+            _add(batch, register, event, decision)
         for (feed, outcome), items in outcomes.items():
             self._items.labels(feed, outcome).inc(items)
         return batch
@@ -108,7 +108,7 @@ def _taken(register: Register, read: Read) -> tuple[FeedItemSubmitted, Decision]
         raise _rejected(refused) from None
 
 
-def _add(batch: store.Batch, scribe: Scribe, register: Register, event: FeedItemSubmitted, decision: Decision) -> None:
+def _add(batch: store.Batch, register: Register, event: FeedItemSubmitted, decision: Decision) -> None:
     item, link, state = event.data, decision.link, decision.held.state
     links = [link] if decision.news else []
     if any(revision.before is None for revision in decision.revisions):
@@ -119,7 +119,7 @@ def _add(batch: store.Batch, scribe: Scribe, register: Register, event: FeedItem
     batch.keys.update((key, item.feed, item.source_key) for key in decision.keys)
     for candidate in decision.candidates:
         store.propose(batch, register, candidate)
-    store.add(batch, scribe, decision.revisions, event.traceparent)
+    store.add(batch, decision.revisions, event.traceparent)
 
 
 def _read(profile: Profile, record: ConsumerRecord) -> Read:
