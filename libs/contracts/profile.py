@@ -51,8 +51,16 @@ MatchField = Annotated[
 ]
 """Where a feed tells what an asset may be known again by."""
 
-MatchKey = Annotated[Mapping[FactName, MatchField], Field(min_length=1, max_length=4)]
-"""What an asset may be known again by: what it is called in every feed, and where this one tells it (`{serial: facts.serial}`)."""
+
+def _in_one_order(key: Mapping[str, str]) -> Mapping[str, str]:
+    return dict(sorted(key.items()))
+
+
+MatchKey = Annotated[Mapping[FactName, MatchField], Field(min_length=1, max_length=4), AfterValidator(_in_one_order)]
+"""What an asset may be known again by: what it is called in every feed, and where this one tells it (`{serial: facts.serial}`).
+
+In the order of the names, so that feeds agree on it.
+"""
 
 
 class _Declared(Contract):

@@ -227,7 +227,7 @@ class Register:
     def __init__(self, profile: Profile, part: Part = _NOTHING) -> None:
         self._profile = profile
         self._authorities = Authorities(profile)
-        self._matches = any(feed.match for feed in profile.feeds)
+        self._matching = {feed.id for feed in profile.feeds if feed.match}
         self._links: dict[Source, Link] = {}
         self._assets: dict[str, Held] = {}
         self._sources: dict[str, list[Source]] = {}
@@ -235,6 +235,7 @@ class Register:
         self._waiting: dict[str, set[str]] = {}
         self._found: dict[int, set[Source]] = {}
         self._read: dict[int, Reading] = {}
+        self._new: list[tuple[FeedItem, frozenset[int]]] = []
         self.add(part)
 
     def add(self, part: Part) -> None:
@@ -252,15 +253,20 @@ class Register:
 
     def to_look_up(self, items: Iterable[FeedItem]) -> set[int]:
         """Digests of the match keys that items bring and their sources have not told before."""
-        return {digest for item in items if self._may_match(item) for digest in self._brought(item)}
+        wanted: set[int] = set()
+        for item in items:
+            if item.operation == "upsert" and item.feed in self._matching and (brought := self._brought(item)):
+                wanted |= brought
+                if self._is_new(item):
+                    self._new.append((item, brought))
+        return wanted
 
-    def expected(self, items: Iterable[FeedItem]) -> set[str]:
+    def expected(self) -> set[str]:
         """The ids by which relations may name sources that are new, and may be known again in other assets."""
-        new = [(item, brought) for item in items if self._is_new(item) and (brought := self._brought(item))]
-        times = Counter(digest for _, brought in new for digest in brought)
+        times = Counter(digest for _, brought in self._new for digest in brought)
         return {
             self._asset_id(Source(item.feed, item.source_key))
-            for item, brought in new
+            for item, brought in self._new
             if any(digest in self._found or times[digest] > 1 for digest in brought)
         }
 
@@ -401,7 +407,7 @@ class Register:
         left_out = False
         for kind, feed, source_key in told:
             target = self._target(Source(feed, source_key))
-            if target.network is None and self._matches:
+            if target.network is None and self._matching:
                 self._waiting.setdefault(target.asset_id, set()).add(asset_id)
             if target.network not in (None, network):
                 left_out = True
@@ -479,12 +485,7 @@ class Register:
     def _is_told_apart(self, link: Link, asset_id: str) -> bool:
         return any(other.feed == link.feed and not other.gone for other in self.links_of(asset_id))
 
-    def _may_match(self, item: FeedItem) -> bool:
-        return item.operation == "upsert" and bool(self._profile.feed_by_id[item.feed].match)
-
     def _is_new(self, item: FeedItem) -> bool:
-        if not self._may_match(item):
-            return False
         link = self._links.get(Source(item.feed, item.source_key))
         return link is None or link.told is None
 
@@ -492,9 +493,10 @@ class Register:
         """It is asked for several times; the item is kept with it, so that no other takes its place."""
         read = self._read.get(id(item))
         if read is None:
-            feed, content = self._profile.feed_by_id[item.feed], content_of(item)
-            keys = keys_of(feed, item.source_key, content) if feed.match else _NO_KEYS
-            found_by = tuple(sorted(digests(self._profile.network_of(item.body), keys))) if feed.match else ()
+            content, keys, found_by = content_of(item), _NO_KEYS, ()
+            if item.feed in self._matching:
+                keys = keys_of(self._profile.feed_by_id[item.feed], item.source_key, content)
+                found_by = tuple(sorted(digests(self._profile.network_of(item.body), keys)))
             read = self._read[id(item)] = Reading(item, content, keys, found_by)
         return read
 
@@ -506,9 +508,9 @@ class Register:
 
     def _brought(self, item: FeedItem) -> frozenset[int]:
         """Digests of match keys that an item brings and its source has not told before."""
-        found_by = self._reading(item).digests
+        found_by = frozenset(self._reading(item).digests)
         link = self._links.get(Source(item.feed, item.source_key))
-        return frozenset(found_by).difference(link.keys) if link is not None else frozenset(found_by)
+        return found_by if link is None else found_by.difference(link.keys)
 
     def _find_by(self, link: Link) -> None:
         """Let later items of the batch find the link by its match keys; by former ones, too, for who finds it compares."""

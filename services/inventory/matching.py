@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import product
+from collections.abc import Iterable, Sequence
+from itertools import islice, product
 from typing import Any, Final, NamedTuple
 
 from libs.contracts import Feed, MatchKey
@@ -22,6 +22,7 @@ _WRITTEN_FREELY: Final = frozenset({"serial", "mac"})
 """Names of what is written with separators and without: `00-1B-63`, `001b.63`."""
 _MOST_OF_A_KEY: Final = 64
 """Values that one key of one asset may have: a list of addresses has as many as a fact may."""
+_NONE: Final[frozenset[tuple[str, ...]]] = frozenset()
 _SAYS_NOTHING: Final = frozenset(
     {
         "none", "null", "na", "n/a", "unknown", "tbd", "default", "default string", "defaultstring", "not specified", "notspecified",
@@ -53,7 +54,7 @@ class Agreement(NamedTuple):
 
 def keys_of(feed: Feed, source_key: str, content: Content) -> Keys:
     """The match keys that a feed's item has values for; a key of which any part is missing, or says nothing, has none."""
-    return Keys(tuple((tuple(sorted(key)), _values(key, source_key, content)) for key in feed.match))
+    return Keys(tuple((tuple(key), _values(key, source_key, content)) for key in feed.match))
 
 
 def digests(network: str, keys: Keys) -> frozenset[int]:
@@ -80,21 +81,26 @@ def contradicts(agreements: Sequence[Agreement]) -> bool:
 
 
 def _values(key: MatchKey, source_key: str, content: Content) -> frozenset[tuple[str, ...]]:
-    parts = [_normalised(name, _told(key[name], source_key, content)) for name in sorted(key)]
-    if not all(parts):
-        return frozenset()
-    return frozenset(value for value, _ in zip(product(*parts), range(_MOST_OF_A_KEY), strict=False))
+    parts: list[list[str]] = []
+    for name, field in key.items():
+        values = _normalised(name, _told(field, source_key, content))
+        if not values:
+            return _NONE
+        parts.append(values)
+    return frozenset(islice(product(*parts), _MOST_OF_A_KEY))
 
 
 def _told(field: str, source_key: str, content: Content) -> Any:
     if field == "source_key":
         return source_key
     group, _, name = field.partition(".")
-    within: Mapping[str, Any] = content["facts"] if name else content
-    return within.get(name or group)
+    return content["facts"].get(name) if name else content.get(group)
 
 
 def _normalised(name: str, told: Any) -> list[str]:
+    if isinstance(told, str):
+        value = _normal(name, told)
+        return [] if value is None else [value]
     values = told if isinstance(told, list) else [told]
     return [value for one in values if (value := _normal(name, one)) is not None]
 

@@ -68,7 +68,7 @@ class FeedWriter:
             known = await store.known_under(connection, sources)
         register = Register(self._profile, known)
         register.add(await store.found_by(connection, register.to_look_up(items)))
-        register.add(await store.waiting_for(connection, register.expected(items)))
+        register.add(await store.waiting_for(connection, register.expected()))
         register.add(Part(targets=await store.targets_under(connection, register.named(items))))
         return register
 
