@@ -519,6 +519,8 @@ class TestRetiring:
             "source_version": None,
             "actor": "mayor",
             "reason": "廃棄",
+            "merged_from": None,
+            "merged_into": None,
         }
         await service.post_items(thing("API-T-1", 1, name="古い端末"))
         assert (await service.get("mayor", f"/v1/assets/{asset}"))["status"] == "retired"
