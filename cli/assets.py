@@ -13,6 +13,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from cli import merges
 from cli.api import Api
 from cli.command import DATA, Client, Data, OfBody, command, group
 from cli.errors import MISUSED, CliError
@@ -48,6 +49,7 @@ def add_to(app: typer.Typer) -> None:
     command(assets, "list", "cli.help.assets_list")(list_)
     command(assets, "show", "cli.help.assets_show")(show)
     command(feed, "post", "cli.help.feed_post")(post)
+    merges.add_to(assets)
     app.add_typer(assets, name="assets")
     app.add_typer(feed, name="feed")
 

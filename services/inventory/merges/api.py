@@ -29,7 +29,7 @@ from services.inventory.worker import Clock
 MOST_A_PAGE: Final = 500
 
 Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
-Editor = Annotated[Identity, Depends(authenticated(Role.EDITOR))]
+Editor = Annotated[Identity, Depends(authenticated(Role.EDITOR, Role.SECURITY_OFFICER))]
 IfMatch = Annotated[str | None, Header()]
 Limit = Annotated[int, Query(ge=1, le=MOST_A_PAGE)]
 
