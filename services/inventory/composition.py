@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from libs.contracts import FeedItem, Profile
+from libs.contracts import AssetKind, FeedItem, Profile, RelationType, Zone
 
 Content = dict[str, Any]
 """What one source tells of an asset, as plain JSON: `body`, `kind`, `facts`, `declared` and `relations`, and `name`, `section` and `zone` if told.
@@ -21,6 +21,8 @@ PERSON: Final = "-person-"
 BY_ID: Final = ""
 """The feed of a relation that names an asset by its id."""
 
+_PLAIN: Final[Mapping[str, str]] = {one: one.value for words in (AssetKind, Zone, RelationType) for one in words}
+"""Asking an enumeration for its value takes four times as long."""
 _SINGLE: Final = ("body", "kind", "name", "section", "zone")
 _GROUPS: Final = ("facts", "declared")
 _EXISTENCE: Final = "existence"
@@ -80,17 +82,17 @@ def content_of(item: FeedItem) -> Content:
     feed = item.feed
     content: Content = {
         "body": item.body,
-        "kind": item.kind.value,
+        "kind": _PLAIN[item.kind],
         "facts": item.facts,
         "declared": {name: level for name, level in item.declared.__dict__.items() if level is not None},
-        "relations": sorted({(one.type.value, one.feed or feed, one.source_key) for one in item.relations}),
+        "relations": sorted({(_PLAIN[one.type], one.feed or feed, one.source_key) for one in item.relations}),
     }
     if item.name is not None:
         content["name"] = item.name
     if item.section is not None:
         content["section"] = item.section
     if item.zone is not None:
-        content["zone"] = item.zone.value
+        content["zone"] = _PLAIN[item.zone]
     return content
 
 

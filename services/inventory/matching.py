@@ -22,6 +22,7 @@ _WRITTEN_FREELY: Final = frozenset({"serial", "mac"})
 """Names of what is written with separators and without: `00-1B-63`, `001b.63`."""
 _MOST_OF_A_KEY: Final = 64
 """Values that one key of one asset may have: a list of addresses has as many as a fact may."""
+_FACT: Final = "facts."
 _NONE: Final[frozenset[tuple[str, ...]]] = frozenset()
 _SAYS_NOTHING: Final = frozenset(
     {
@@ -91,10 +92,9 @@ def _values(key: MatchKey, source_key: str, content: Content) -> frozenset[tuple
 
 
 def _told(field: str, source_key: str, content: Content) -> Any:
-    if field == "source_key":
-        return source_key
-    group, _, name = field.partition(".")
-    return content["facts"].get(name) if name else content.get(group)
+    if field.startswith(_FACT):
+        return content["facts"].get(field[len(_FACT) :])
+    return source_key if field == "source_key" else content.get(field)
 
 
 def _normalised(name: str, told: Any) -> list[str]:
