@@ -176,6 +176,7 @@ class MergeRow(Base, table=True):
     revision: int = Field(sa_type=BigInteger)
     undone_by: str | None = None
     undone_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    undo_note: str | None = None
 
 
 class OffsetRow(OffsetsTable, Base, table=True):

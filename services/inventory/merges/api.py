@@ -97,6 +97,7 @@ class Merge(BaseModel):
     revision: int
     undone_by: str | None
     undone_at: datetime | None
+    undo_note: str | None
 
 
 class MergePage(BaseModel):
@@ -353,9 +354,8 @@ class MergeApi:
             )
             await register_store.write_move(connection, self._profile, register, back, now)
             row.undone_by, row.undone_at, row.revision = caller.subject, now, row.revision + 1
+            row.undo_note = given.note
             session.add(row)
-            if given.note is not None:
-                row.note = given.note
         return _answer(row, response)
 
     async def _held(self, session: AsyncSession, lost: UUID, kept: UUID) -> tuple[AssetRow, AssetRow, PoolConnection]:

@@ -285,8 +285,9 @@ class TestMerge:
         assert events[0].data.change.actor == "mayor"
 
         place = f"/merges/{answer.json()['merge_id']}"
-        undone = await call("POST", f"{place}/undo", etag=1)
-        assert (undone.status_code, undone.json()["undone_by"]) == (200, "mayor")
+        undone = await call("POST", f"{place}/undo", etag=1, note="別の機器だった")
+        assert undone.status_code == 200, undone.text
+        assert (undone.json()["undone_by"], undone.json()["undo_note"]) == ("mayor", "別の機器だった")
         after = {one: {**await state_of(id_of(one)), "revision": 0} for one in ("C-1", "C-2", "F-1")}
         assert after == before
         assert (await call("POST", f"{place}/undo", etag=2)).status_code == 409

@@ -99,6 +99,7 @@ def _create_merge_tables() -> None:
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("undone_by", sa.String()),
         sa.Column("undone_at", sa.DateTime(timezone=True)),
+        sa.Column("undo_note", sa.String()),
     )
     op.create_index("ix_asset_merge_from_id", "asset_merge", ["from_id"])
     op.create_index("ix_asset_merge_into_id", "asset_merge", ["into_id"])
