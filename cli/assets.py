@@ -14,6 +14,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from cli import merges
 from cli.api import Api
 from cli.command import DATA, Client, Data, OfBody, command, group
 from cli.errors import MISUSED, CliError
@@ -51,6 +52,7 @@ def add_to(app: typer.Typer) -> None:
     command(assets, "show", "cli.help.assets_show")(show)
     command(feed, "post", "cli.help.feed_post")(post)
     command(feed, "pull", "cli.help.feed_pull")(pull)
+    merges.add_to(assets)
     app.add_typer(assets, name="assets")
     app.add_typer(feed, name="feed")
 

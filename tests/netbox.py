@@ -30,7 +30,7 @@ from pydantic import SecretStr
 
 from libs.contracts import FeedItem, NetboxPull, Profile
 from libs.observability import Metrics
-from services.inventory.domain import Known, Outcome, Register, Source, State, retire
+from services.inventory.domain import Link, Outcome, Register, State
 from services.inventory.doors import Sent
 from services.inventory.doors.netbox import read_object, read_webhook
 from services.inventory.netbox_pull.client import Netbox
@@ -226,13 +226,13 @@ class FakeNetbox:
 class City:
     """A NetBox, its webhooks' door, its pull, and a register in memory behind both."""
 
-    def __init__(self, profile: Profile, netbox: FakeNetbox | None = None, **pull: Any) -> None:
+    def __init__(self, profile: Profile, netbox: FakeNetbox | None = None, retire_at_most: float = 0.1) -> None:
         self.netbox = netbox or FakeNetbox()
-        declared = NetboxPull(url="http://127.0.0.1", **pull)
-        self.feed = profile.feed_by_id["netbox"].model_copy(update={"pull": declared})
+        declared = NetboxPull(url="http://127.0.0.1")
+        self.feed = profile.feed_by_id["netbox"].model_copy(update={"pull": declared, "retire_at_most": retire_at_most})
         self.profile = profile
-        self.register = Register(profile, {}, {})
-        self.assets: dict[str, Known] = {}
+        self.register = Register(profile)
+        self.links: dict[str, Link] = {}
         self.aside: set[str] = set()
         self.outcomes: list[Outcome] = []
         self.waits: list[float] = []
@@ -246,9 +246,9 @@ class City:
 
     async def known(self, keys: Collection[str] | None = None) -> Mapping[str, Held]:
         return {
-            key: Held(known.state["body"], known.source_version)
-            for key, known in self.assets.items()
-            if known.state and known.state["status"] == "active" and (keys is None or key in keys)
+            key: Held(state["body"], link.source_version)
+            for key, link in self.links.items()
+            if not link.gone and (keys is None or key in keys) and (state := self._state(link))
         }
 
     async def set_aside(self, keys: Collection[str]) -> Set[str]:
@@ -258,16 +258,13 @@ class City:
         for item in items:
             decision = self.register.take(item)
             self.outcomes.append(decision.outcome)
-            self.assets[item.source_key] = decision.known
+            self.links[item.source_key] = decision.link
             if decision.revisions:
                 self.aside.discard(item.source_key)
 
     def retire(self, key: str) -> None:
         """As a person does in the register."""
-        self.assets[key] = retire(self.assets[key], "office", "廃棄済み").known
-        self.register = Register(
-            self.profile, {Source(self.feed.id, one): known for one, known in self.assets.items()}, {}
-        )
+        (self.links[key],) = self.register.retire(self.links[key].asset_id, "office", "廃棄済み").links
         self.aside.add(key)
 
     async def deliver(self, *webhooks: bytes) -> None:
@@ -289,18 +286,21 @@ class City:
     @property
     def active(self) -> dict[str, State]:
         """The register."""
-        states = {key: known.state for key, known in self.assets.items()}
+        states = {key: self._state(link) for key, link in self.links.items()}
         return {key: state for key, state in states.items() if state and state["status"] == "active"}
 
     @property
     def truth(self) -> dict[str, State]:
         """What a register has that is made of this NetBox as it is now."""
-        register, states = Register(self.profile, {}, {}), {}
+        register, states = Register(self.profile), {}
         for object_type, objects in self.netbox.objects.items():
             for given in objects.values():
                 item = read_object(self.feed, object_type, given, self.netbox.now)
-                states[item.source_key] = register.take(item).known.state or {}
+                states[item.source_key] = register.take(item).held.state or {}
         return states
+
+    def _state(self, link: Link) -> State | None:
+        return self.register.held(link.asset_id).state
 
     async def _sleep(self, seconds: float) -> None:
         self.waits.append(seconds)

@@ -37,7 +37,7 @@ from libs.contracts.events import (
 from libs.contracts.keys import Key, asset_id, make_key, network_of, parse_key
 from libs.contracts.mappings import EarlierLevel, EarlierScales
 from libs.contracts.problems import FieldProblem, Problem, ProblemType, Reason
-from libs.contracts.profile import Body, Feed, NetboxPull, Network, Profile
+from libs.contracts.profile import Body, Feed, MatchKey, NetboxPull, Network, Profile, Scope
 from libs.contracts.words import (
     AssetKind,
     AssetStatus,
@@ -91,6 +91,7 @@ __all__ = [
     "Inherited",
     "Key",
     "Levels",
+    "MatchKey",
     "NetboxPull",
     "Network",
     "ObligationsChange",
@@ -109,6 +110,7 @@ __all__ = [
     "RelationType",
     "Release",
     "Resumption",
+    "Scope",
     "Standard",
     "StandardPublished",
     "Text",

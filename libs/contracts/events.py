@@ -54,19 +54,25 @@ class Asset(Contract):
 
 
 class Change(Contract):
-    """Who or what made a change, and why: `feed` and `source_key` for a feed, `actor` for a person."""
+    """Who or what made a change, and why: `feed` and `source_key` for a feed, `actor` for a person.
+
+    Where assets are merged, split or told apart again, `merged_from` and `merged_into` are their ids.
+    """
 
     feed: Slug | None = None
     source_key: str | None = None
     source_version: int | None = None
     actor: str | None = None
     reason: str | None = None
+    merged_from: str | None = None
+    merged_into: str | None = None
 
 
 class AssetChange(Contract):
     """`before` is None for a new asset. A retired asset has an `after` with status `retired`.
 
-    An asset that moves to another body is retired under its old key, with reason `moved`, and new under its new one.
+    An asset that moves to another body is retired under its old key, with reason `moved`, and new under its new one. One that a
+    person finds to be the same as another is retired with reason `merged`, and `merged_into` says where it went.
     """
 
     before: Asset | None

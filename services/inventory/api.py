@@ -33,7 +33,7 @@ from libs.security import create_app as secured_app
 from libs.security.preconditions import check_match, etag_of, required
 from services.inventory import lines, store
 from services.inventory.dead_letters.api import DeadLetterApi
-from services.inventory.domain import Scribe, retire
+from services.inventory.domain import Part, Register
 from services.inventory.doors import DOORS, NDJSON, Delivery, Sent, UnreadableError
 from services.inventory.doors.entering import Version, as_problem, check_form, feed_of, media_type, numbered
 from services.inventory.doors.mapping import FeedMapping
@@ -42,6 +42,7 @@ from services.inventory.idempotency import Attempt
 from services.inventory.intake import Intake, Receipt
 from services.inventory.ledgers.api import LedgerApi
 from services.inventory.ledgers.columns import ColumnsByFeed
+from services.inventory.merges.api import MergeApi
 from services.inventory.netbox_pull.api import PullApi
 from services.inventory.receipts.api import ReceiptApi
 from services.inventory.worker import PASSED_OVER, Clock
@@ -156,6 +157,7 @@ class Api:
         self.receipts = ReceiptApi(sessions, profile)
         self.pulls = PullApi(sessions, profile, clock)
         self.ledgers = LedgerApi(sessions, intake, profile, earlier, columns or ColumnsByFeed(), clock)
+        self.merges = MergeApi(sessions, profile, clock)
         self.dead_letters = DeadLetterApi(sessions, profile, kafka, caps, clock)
         self._mappings = mappings
         self._sessions = sessions
@@ -337,11 +339,10 @@ class Api:
             # again, now that nobody else can change it
             await session.refresh(row)
             check_match(given, row.revision)
-            decision = retire(store.known_of(row), caller.subject, retirement.reason)
-            batch = store.Batch(self._clock())
-            scribe = Scribe(self._profile.municipality, batch.recorded_at)
-            batch.revisions.extend(scribe.write(revision) for revision in decision.revisions)
-            await store.write(connection, batch)
+            register = Register(self._profile, await store.concerned(connection, [str(asset_id)]))
+            register.add(Part(targets=await store.targets_under(connection, register.named())))
+            gone = register.retire(str(asset_id), caller.subject, retirement.reason)
+            await store.write_move(connection, self._profile, register, gone, self._clock())
             await session.refresh(row)
             attempt.keep(session, _registered(row).model_dump(mode="json"))
         return _with_etag(_registered(row), response)
@@ -424,6 +425,6 @@ def create_app(
     """The service's application, without its health routes; does no I/O."""
     app = secured_app("Daicho inventory", verifier, version=VERSION, metrics=metrics)
     app.include_router(api.router(SignedByFeed(profile, secrets)))
-    for part in (api.ledgers, api.receipts, api.pulls, api.dead_letters):
+    for part in (api.ledgers, api.receipts, api.pulls, api.merges, api.dead_letters):
         app.include_router(part.router())
     return app

@@ -46,23 +46,18 @@ class Check:
 
     async def _register(self, rows: Sequence[LedgerRow]) -> Register:
         """As the worker sees it, which knows of all bodies."""
-        sources = {Source(row.item.feed, row.item.source_key) for row in rows}
-        named = {
-            Source(relation.feed or row.item.feed, relation.source_key)
-            for row in rows
-            for relation in row.item.relations
-        }
+        items = [row.item for row in rows]
         async with self._sessions.session(self._profile.body_by_id) as session:
             connection = await driver_of(session)
-            known = await store.known_under(connection, sources)
-            targets = await store.targets_under(connection, named - sources)
-        return Register(self._profile, known, targets)
+            known = await store.known_under(connection, {Source(item.feed, item.source_key) for item in items})
+            return await store.register_for(connection, self._profile, items, known)
 
     def _note(self, row: LedgerRow, decision: Decision) -> None:
-        if decision.outcome is not Outcome.APPLIED:
-            self._outcomes[decision.outcome.value] += 1
+        own = [one for one in decision.revisions if one.after["asset_id"] == decision.link.asset_id]
+        if not own:
+            self._outcomes[(Outcome.UNCHANGED if decision.revisions else decision.outcome).value] += 1
             return
-        last = decision.revisions[-1]
+        last = own[-1]
         outcome = "new" if last.before is None else "changed"
         self._outcomes[outcome] += 1
         if len(self.changes) < MOST_CHANGES:

@@ -8,15 +8,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import BinaryIO, Final, Literal, NamedTuple
 
 from libs.contracts import EarlierScales, Feed, Profile, asset_id
-from libs.persistence import Sessions
+from libs.persistence import Sessions, driver_of
 from libs.security import FieldError
-from services.inventory.domain import Known, Outcome, Refused, Register, Source
+from services.inventory import store as register_store
+from services.inventory.domain import Link, Outcome, Part, Refused, Register, Source, Target
 from services.inventory.doors.faults import pointer_step
 from services.inventory.ledgers import store
 from services.inventory.ledgers.columns import Columns
 from services.inventory.ledgers.header import of_table
 from services.inventory.ledgers.reading import Ledger, Told, line_of
 from services.inventory.ledgers.sheets import Value
+from services.inventory.ledgers.store import Registered
 from services.inventory.ledgers.writing import (
     Asset,
     CsvWriter,
@@ -79,7 +81,7 @@ class Export:
         await asyncio.to_thread(writer.close)
         return done
 
-    async def _pages(self, wanted: Wanted) -> AsyncIterator[Sequence[tuple[Source, Known]]]:
+    async def _pages(self, wanted: Wanted) -> AsyncIterator[Sequence[Registered]]:
         after = ""
         while True:
             async with self._sessions.session([wanted.body]) as session:
@@ -90,42 +92,43 @@ class Export:
                 yield page
             if len(page) < PAGE:
                 return
-            after = page[-1][0].source_key
+            after = page[-1].source_key
 
-    async def _numbers(self, wanted: Wanted, page: Sequence[tuple[Source, Known]]) -> Mapping[str, str]:
-        """The numbers of assets that relations name, also of another body's on the network.
+    async def _numbers(self, wanted: Wanted, page: Sequence[Registered]) -> Mapping[str, str]:
+        """The numbers of assets that relations name, also of another body's on the network, by asset id.
 
-        Nothing of that body's is told by it: only the number that an asset's id is made of is taken (decision 0002), and that id is in
-        the relation, which this body's own ledger told by that number.
+        Nothing of that body's is told by it: only numbers by which this body's own ledger told of its relations are looked up.
         """
-        named = {relation["asset_id"] for _, known in page if known.state for relation in known.state["relations"]}
-        async with self._sessions.session(self._profile.body_by_id) as session:
-            told = await store.told_numbers(session, wanted.feed.id, named)
-        return {
-            known_as: number
-            for known_as, numbers in told.items()
-            for number in numbers
-            if asset_id(self._profile.municipality, wanted.feed.id, number) == known_as
+        feed, municipality = wanted.feed.id, self._profile.municipality
+        named = {
+            Source(feed, number)
+            for one in page
+            for _, told_by, number in one.told.get("relations", ())
+            if told_by == feed
         }
+        async with self._sessions.session(self._profile.body_by_id) as session:
+            seen = await register_store.targets_under(await driver_of(session), named)
+        numbers = {asset_id(municipality, *source): source.source_key for source in named}
+        return numbers | {target.asset_id: source.source_key for source, target in sorted(seen.items())}
 
     def _write(
         self,
         writer: Writer,
         wanted: Wanted,
-        page: Sequence[tuple[Source, Known]],
+        page: Sequence[Registered],
         numbers: Mapping[str, str],
         done: Exported,
         most_faults: int,
     ) -> None:
-        for source, known in page:
-            if known.state is None:
+        for one in page:
+            if one.held.state is None:
                 continue
-            asset = Asset(source.source_key, known.state, numbers)
+            asset = Asset(one.source_key, one.held.state, numbers)
             cells = cells_of(asset, self._columns, self._earlier)
-            cells = self._encoded(cells, source.source_key, wanted, done, most_faults)
+            cells = self._encoded(cells, one.source_key, wanted, done, most_faults)
             writer.write(cells)
             done.rows += 1
-            done.not_held += not self._says_all(wanted, source, known, cells)
+            done.not_held += not self._says_all(wanted, one, numbers, cells)
 
     def _encoded(
         self, cells: list[Value], number: str, wanted: Wanted, done: Exported, most_faults: int
@@ -147,13 +150,19 @@ class Export:
                 done.faults.append(FieldError(field, "inventory.ledger.not_in_cp932", characters=unheld))
         return held
 
-    def _says_all(self, wanted: Wanted, source: Source, known: Known, cells: Sequence[Value]) -> bool:
-        """Whether an import of the row would change nothing."""
-        ledger = Ledger(wanted.feed, wanted.body, known.source_version + 1, self._columns, self._earlier)
+    def _says_all(self, wanted: Wanted, one: Registered, numbers: Mapping[str, str], cells: Sequence[Value]) -> bool:
+        """Whether the row says all that is registered, whichever source told it: an import of the row alone would change nothing."""
+        feed = wanted.feed.id
+        ledger = Ledger(wanted.feed, wanted.body, one.source_version + 1, self._columns, self._earlier)
         line = line_of([as_written(value, wanted.format) for value in cells], self._header, ledger)
         if not isinstance(line, Told):
             return False
+        link = Link(feed, one.source_key, one.asset_id, one.source_version)
+        targets = {Source(feed, number): Target(found, None) for found, number in numbers.items()}
+        register = Register(
+            self._profile, Part({Source(feed, one.source_key): link}, {one.asset_id: one.held}, targets)
+        )
         try:
-            return Register(self._profile, {source: known}, {}).take(line.item).outcome is Outcome.UNCHANGED
+            return register.take(line.item).outcome is Outcome.UNCHANGED
         except Refused:
             return False

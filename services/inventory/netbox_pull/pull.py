@@ -53,7 +53,7 @@ class Puller:
 
     def __init__(self, feed: Feed, pull: NetboxPull, netbox: Netbox, kept: Kept, metrics: Metrics) -> None:
         self._feed = feed
-        self._share = pull.retire_share
+        self._share = feed.retire_at_most
         self._overlap = timedelta(seconds=pull.overlap)
         self._netbox = netbox
         self._kept = kept

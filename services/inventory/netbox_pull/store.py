@@ -68,14 +68,13 @@ UPDATE netbox_pull SET asked_at = NULL, asked_by = NULL, asked_compare = false, 
 WHERE feed = $1 AND asked_at = $2
 """
 _KNOWN: Final = """
-SELECT link.source_key, link.body, link.source_version
-FROM source_link link JOIN asset USING (asset_id)
-WHERE link.feed = $1 AND ($2::text[] IS NULL OR link.source_key = ANY ($2)) AND asset.status = 'active'
+SELECT source_key, body, source_version FROM source_link
+WHERE feed = $1 AND ($2::text[] IS NULL OR source_key = ANY ($2)) AND NOT gone
 """
 _SET_ASIDE: Final = """
 SELECT link.source_key
 FROM source_link link JOIN asset USING (asset_id) JOIN asset_revision last USING (asset_id, revision)
-WHERE link.feed = $1 AND link.source_key = ANY ($2) AND asset.status = 'retired' AND last.change ? 'actor'
+WHERE link.feed = $1 AND link.source_key = ANY ($2) AND link.gone AND asset.status = 'retired' AND last.change ? 'actor'
 """
 
 
@@ -112,7 +111,7 @@ async def answered(connection: PoolConnection, feed: str, asked: Asked) -> None:
 
 
 async def known(connection: PoolConnection, feed: Feed, keys: Collection[str] | None) -> Mapping[str, Held]:
-    """The feed's active assets of the bodies that it speaks for, by source key."""
+    """What the feed tells of and has not said is gone, of the bodies that it speaks for, by source key."""
     async with scoped(connection, feed.bodies):
         rows = await connection.fetch(_KNOWN, feed.id, None if keys is None else list(keys))
     return {row["source_key"]: Held(row["body"], row["source_version"]) for row in rows}

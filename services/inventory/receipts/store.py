@@ -68,7 +68,7 @@ async def note(
     first = records[0]
     codes = [PUT_ASIDE] * (records[-1].offset - first.offset + 1)
     for offset, decision in decisions.items():
-        codes[offset - first.offset] = _CODES.get(decision.outcome, decision.known.revision)
+        codes[offset - first.offset] = _CODES.get(decision.outcome, decision.held.revision)
     packed = struct.pack(f"<{len(codes)}i", *codes)
     await connection.execute(_NOTE, first.partition, first.offset, recorded_at, packed, recorded_at - _KEPT)
     for record in records:

@@ -423,12 +423,12 @@ class TestNetbox:
         assert differing == {f"{one['object']} {one['field']}" for one in untold}
 
     def expected(self, profile: Profile) -> dict[str, Any]:
-        register, states = Register(profile, {}, {}), {}
+        register, states = Register(profile), {}
         for collection, object_type in COLLECTIONS.items():
             page = {"object_type": object_type, "objects": list(self.opened("expected.json.gz")[collection].values())}
             sent = Sent(json.dumps(page).encode(), profile.feed_by_id["netbox"])
             for item in DOORS["netbox/objects"].read(sent).items:
-                states[item.source_key] = register.take(item).known.state
+                states[item.source_key] = register.take(item).held.state
         return states
 
 
@@ -534,6 +534,8 @@ class TestRetiring:
             "source_version": None,
             "actor": "mayor",
             "reason": "廃棄",
+            "merged_from": None,
+            "merged_into": None,
         }
         await service.post_items(thing("API-T-1", 1, name="古い端末"))
         assert (await service.get("mayor", f"/v1/assets/{asset}"))["status"] == "retired"

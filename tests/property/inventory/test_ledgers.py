@@ -89,14 +89,14 @@ def written(given: list[Value], form: str, encoding: Encoding) -> bytes:
 
 def exported(item: FeedItem) -> list[Value]:
     """The cells of the asset that the item makes."""
-    state = Register(PROFILE, {}, {}).take(item).known.state
+    state = Register(PROFILE).take(item).held.state
     assert state is not None
     names = {asset_id(PROFILE.municipality, "ledger", one.source_key): one.source_key for one in item.relations}
     return cells_of(Asset(item.source_key, state, names), COLUMNS, EARLIER)
 
 
 def states_of(item: FeedItem) -> Any:
-    return Register(PROFILE, {}, {}).take(item).known.state
+    return Register(PROFILE).take(item).held.state
 
 
 @pytest.mark.parametrize(("form", "encoding"), [("csv", "utf-8-sig"), ("csv", "cp932"), ("xlsx", "utf-8-sig")])

@@ -49,7 +49,7 @@ class Told:
     """A NetBox that changes step by step, and its webhooks on their way."""
 
     def __init__(self) -> None:
-        self.city = City(profile(), FakeNetbox(few()), retire_share=1.0)
+        self.city = City(profile(), FakeNetbox(few()), retire_at_most=1.0)
         self.number = 1000
         self.on_the_way: list[tuple[int, bytes]] = []
 

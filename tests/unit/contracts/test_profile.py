@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The instance profile: check digit, and entries that name one another."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from libs.contracts import Profile
+from libs.contracts import Feed, Profile, Scope
 
 SAMPLE = Path("samples/city/profile.yaml")
 
@@ -69,7 +70,7 @@ def test_a_feed_of_netbox_may_say_where_it_is_pulled_from(document: dict[str, An
     declared = Profile.model_validate(pulled(document, "netbox")).feed_by_id["netbox"].pull
 
     assert declared is not None
-    assert (declared.every, declared.overlap, declared.compare_every, declared.retire_share) == (60, 600, 86_400, 0.1)
+    assert (declared.every, declared.overlap, declared.compare_every) == (60, 600, 86_400)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,6 @@ def test_a_feed_of_netbox_may_say_where_it_is_pulled_from(document: dict[str, An
         ("netbox", {"url": "https://netbox.city.example/?x=1"}, "query"),
         ("netbox", {"url": "file:///etc/passwd"}, "https"),
         ("netbox", {"every": 1}, "every"),
-        ("netbox", {"retire_share": 1.5}, "retire_share"),
         ("netbox", {"token": "secret"}, "token"),
     ],
 )
@@ -114,3 +114,55 @@ def test_a_feed_names_what_it_is_read_by_and_from(document: dict[str, Any], feed
 def test_the_feeds_of_the_samples_fit(document: dict[str, Any]) -> None:
     document["feeds"] += yaml.safe_load(Path("samples/cmdb/feeds.yaml").read_text(encoding="utf-8"))
     assert Profile.model_validate(document).feed_by_id["equipment-db"].topics == ("aohama.public.equipment",)
+
+
+def declared(document: dict[str, Any], **fields: Any) -> Feed:
+    entry = {"id": "cmdb", "name": {"ja": "構成管理", "en": "CMDB"}, "bodies": ["mayor", "election"], **fields}
+    return Profile.model_validate({**document, "feeds": [entry]}).feed_by_id["cmdb"]
+
+
+def test_a_feed_that_declares_no_more_than_its_bodies_has_no_match_keys_and_no_authority(
+    document: dict[str, Any],
+) -> None:
+    feed = declared(document)
+
+    assert (feed.scope, feed.authority, feed.match, feed.every) == (None, frozenset(), (), None)
+    assert (feed.rank, feed.retire_at_most) == (100, 0.1)
+
+
+def test_what_a_feed_declares_is_read_as_it_stands_in_the_profile(document: dict[str, Any]) -> None:
+    feed = declared(
+        document,
+        scope={"kinds": ["system"], "zones": ["lgwan"], "bodies": ["election"]},
+        authority=["zone", "facts", "facts.serial", "relations.runs_on", "existence", "declared.integrity"],
+        rank=1,
+        match=[{"serial": "facts.serial"}, {"host": "name", "site": "facts.site"}],
+        every="P1D",
+        retire_at_most=0.05,
+    )
+
+    assert feed.scope == Scope(kinds={"system"}, zones={"lgwan"}, bodies={"election"})
+    assert feed.match[1] == {"host": "name", "site": "facts.site"}
+    assert feed.every == timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"authority": ["colour"]}, "authority"),
+        ({"authority": ["relations.likes"]}, "authority"),
+        ({"rank": 0}, "rank"),
+        ({"match": [{}]}, "match"),
+        ({"match": [{"serial": "facts"}]}, "match"),
+        ({"scope": {"bodies": ["audit"]}}, "may not speak for .*audit"),
+        ({"every": 3600}, "ISO 8601"),
+        ({"every": "daily"}, "ISO 8601"),
+        ({"every": "PT0S"}, "greater than"),
+        ({"retire_at_most": 1.5}, "retire_at_most"),
+    ],
+)
+def test_a_mistake_in_what_a_feed_declares_is_named(
+    document: dict[str, Any], fields: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ValidationError, match=named):
+        declared(document, **fields)

@@ -84,7 +84,7 @@ def webhook(profile: Profile, content: bytes) -> Delivery:
 
 
 def folded(register: Register, items: Iterator[FeedItem]) -> dict[str, State]:
-    states = {item.source_key: register.take(item).known.state for item in items}
+    states = {item.source_key: register.take(item).held.state for item in items}
     return {key: state for key, state in states.items() if state is not None}
 
 
@@ -97,8 +97,8 @@ def told(profile: Profile, empty_register: Callable[[], Register], webhooks: lis
         for item in webhook(profile, received.content).items:
             decision = register.take(item)
             steps.append(Step(received, item, decision))
-            assert decision.known.state is not None
-            states[item.source_key] = decision.known.state
+            assert decision.held.state is not None
+            states[item.source_key] = decision.held.state
     return Told(register, steps, states)
 
 
@@ -225,7 +225,7 @@ def test_the_two_in_the_other_order_leave_the_same(
     in_order = [straight.take(item) for item in (earlier, later)]
     out_of_order = [swapped.take(item) for item in (later, earlier)]
     assert out_of_order[-1].outcome is Outcome.IGNORED
-    assert out_of_order[-1].known.state == in_order[-1].known.state
+    assert out_of_order[-1].held.state == in_order[-1].held.state
 
 
 def test_webhooks_of_what_the_register_does_not_keep_are_passed_over(
@@ -372,8 +372,8 @@ def test_the_same_change_told_again_makes_no_revision(
     first, second, third = (register.take(one) for one in (made, item, again))
     assert (first.outcome, second.outcome) == (Outcome.APPLIED, Outcome.APPLIED)
     assert third.outcome in (Outcome.UNCHANGED, Outcome.IGNORED)
-    assert third.known.state == second.known.state
-    assert third.known.revision == second.known.revision
+    assert third.held.state == second.held.state
+    assert third.held.revision == second.held.revision
 
 
 @pytest.mark.parametrize("seconds", [0, 60])

@@ -229,7 +229,7 @@ class TestRetiring:
         assert city.active == city.truth
 
     async def test_more_than_the_share_waits_for_a_person_who_allows_as_many(self, profile: Profile) -> None:
-        city = City(profile, small(), retire_share=0.1)
+        city = City(profile, small(), retire_at_most=0.1)
         await city.load()
         for number in (1, 2):
             del city.netbox.objects[DEVICE][number]
@@ -241,7 +241,7 @@ class TestRetiring:
         assert city.active == city.truth
 
     async def test_a_type_that_is_not_shown_any_more_waits_even_if_it_is_a_small_part(self, profile: Profile) -> None:
-        city = City(profile, small(devices=60, machines=2), retire_share=0.1)
+        city = City(profile, small(devices=60, machines=2), retire_at_most=0.1)
         await city.load()
         city.netbox.objects[MACHINE].clear()
 
@@ -262,7 +262,7 @@ class TestRetiring:
 
     async def test_what_another_feed_told_is_not_touched(self, city: City) -> None:
         """The register knows it under another key; what is no type of NetBox's is nothing that NetBox could miss."""
-        city.assets["ledger:1"] = city.assets[f"{DEVICE}:1"]._replace(asset_id="0")
+        city.links["ledger:1"] = city.links[f"{DEVICE}:1"]
 
         assert await city.puller.compare() == Compared()
         assert "ledger:1" in city.active

@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql
 from libs.persistence import disable_body_rls, enable_body_rls
 
 revision = "0003"
-down_revision = "0001"
+down_revision = "0002"
 
 _LETTERS = "dead_letter"
 _OUTCOMES = "feed_outcomes"
