@@ -194,7 +194,7 @@ async def statements(worker: Any, connection: Any, items: list[dict[str, Any]]) 
     return [one.query for one in seen]
 
 
-STATEMENTS = [7, 8, 5, 5]
+STATEMENTS = [8, 9, 6, 6]
 """BEGIN, COMMIT, networks, what is known, what match keys find, who waits, targets, merge; what a batch has no need of is left out."""
 
 
