@@ -21,6 +21,7 @@ from libs.security.preconditions import check_match, etag_of, required
 from services.inventory import store as register_store
 from services.inventory.composition import Authorities, Told
 from services.inventory.domain import Part, Register, Source
+from services.inventory.idempotency import Attempt
 from services.inventory.merges import store
 from services.inventory.merges.domain import CandidateState, MergeKind, Since, heard, move
 from services.inventory.store import AssetRow, CandidateRow, MergeRow
@@ -31,6 +32,7 @@ MOST_A_PAGE: Final = 500
 Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
 Editor = Annotated[Identity, Depends(authenticated(Role.EDITOR, Role.SECURITY_OFFICER))]
 IfMatch = Annotated[str | None, Header()]
+Again = Annotated[Attempt, Depends(Attempt)]
 Limit = Annotated[int, Query(ge=1, le=MOST_A_PAGE)]
 
 
@@ -246,53 +248,96 @@ class MergeApi:
         return _candidate(row)
 
     async def accept(
-        self, candidate_id: UUID, given: Acceptance, caller: Editor, response: Response, if_match: IfMatch = None
+        self,
+        candidate_id: UUID,
+        given: Acceptance,
+        caller: Editor,
+        response: Response,
+        attempt: Again,
+        if_match: IfMatch = None,
     ) -> Merge:
         """The two are one: merge them. 409 where one of them has been merged or retired meanwhile."""
         scope = caller.scope(self._bodies)
         expected = required(if_match)
         async with self._sessions.session(scope) as session:
-            candidate = _open(await store.candidate(session, scope, candidate_id, to_change=True), expected)
+            candidate = _candidate_there(await store.candidate(session, scope, candidate_id, to_change=True))
+            answered = await attempt.answered(session, caller, candidate.body, self._clock())
+            if answered is not None:
+                return _answer(Merge.model_validate(answered), response)
+            _check_open(candidate, expected)
             kept = given.keep or candidate.other_id
             if kept not in (candidate.asset_id, candidate.other_id):
                 raise ProblemError(ProblemType.CONFLICT, "inventory.merge.not_of_the_two")
             lost = candidate.asset_id if kept == candidate.other_id else candidate.other_id
             left, into, connection = await self._held(session, lost, kept)
             _decide(candidate, CandidateState.ACCEPTED, caller, self._clock(), given.note)
-            row = await self._merge(session, connection, left, into, caller, given.note, candidate_id)
-        return _answer(row, response)
+            done = _merge(await self._merge(session, connection, left, into, caller, given.note, candidate_id))
+            attempt.keep(session, done.model_dump(mode="json"))
+        return _answer(done, response)
 
     async def reject(
-        self, candidate_id: UUID, given: Asked, caller: Editor, response: Response, if_match: IfMatch = None
+        self,
+        candidate_id: UUID,
+        given: Asked,
+        caller: Editor,
+        response: Response,
+        attempt: Again,
+        if_match: IfMatch = None,
     ) -> MergeCandidate:
         """The two are not one; they are not proposed again."""
         scope = caller.scope(self._bodies)
         expected = required(if_match)
         async with self._sessions.session(scope) as session:
-            row = _open(await store.candidate(session, scope, candidate_id, to_change=True), expected)
-            _decide(row, CandidateState.REJECTED, caller, self._clock(), given.note)
-        response.headers["ETag"] = etag_of(row.revision)
-        return _candidate(row)
+            row = _candidate_there(await store.candidate(session, scope, candidate_id, to_change=True))
+            answered = await attempt.answered(session, caller, row.body, self._clock())
+            if answered is None:
+                _check_open(row, expected)
+                _decide(row, CandidateState.REJECTED, caller, self._clock(), given.note)
+                answered = _candidate(row).model_dump(mode="json")
+                attempt.keep(session, answered)
+        rejected = MergeCandidate.model_validate(answered)
+        response.headers["ETag"] = etag_of(rejected.revision)
+        return rejected
 
     async def merge(
-        self, asset_id: UUID, given: MergeAsked, caller: Editor, response: Response, if_match: IfMatch = None
+        self,
+        asset_id: UUID,
+        given: MergeAsked,
+        caller: Editor,
+        response: Response,
+        attempt: Again,
+        if_match: IfMatch = None,
     ) -> Merge:
         """Merge the asset into another of its network: what told of it tells of that one, and it is retired with reason `merged`."""
         expected = required(if_match)
         async with self._sessions.session(caller.scope(self._bodies)) as session:
+            body = _there(await register_store.asset_of(session, asset_id)).body
+            answered = await attempt.answered(session, caller, body, self._clock())
+            if answered is not None:
+                return _answer(Merge.model_validate(answered), response)
             left, into, connection = await self._held(session, asset_id, given.into)
             check_match(expected, left.revision)
             check_match(etag_of(given.into_revision), into.revision)
-            row = await self._merge(session, connection, left, into, caller, given.note)
-        return _answer(row, response)
+            done = _merge(await self._merge(session, connection, left, into, caller, given.note))
+            attempt.keep(session, done.model_dump(mode="json"))
+        return _answer(done, response)
 
     async def split(
-        self, asset_id: UUID, given: SplitAsked, caller: Editor, response: Response, if_match: IfMatch = None
+        self,
+        asset_id: UUID,
+        given: SplitAsked,
+        caller: Editor,
+        response: Response,
+        attempt: Again,
+        if_match: IfMatch = None,
     ) -> Merge:
         """Let one source of the asset tell of an asset of its own."""
         expected = required(if_match)
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             left = _there(await register_store.asset_of(session, asset_id))
+            answered = await attempt.answered(session, caller, left.body, self._clock())
+            if answered is not None:
+                return _answer(Merge.model_validate(answered), response)
             connection = await self._enter(session, left)
             check_match(expected, left.revision)
             source = Source(given.feed, given.source_key)
@@ -305,8 +350,9 @@ class MergeApi:
                 raise ProblemError(ProblemType.CONFLICT, "inventory.merge.only_source")
             into = str(uuid4()) if own == str(asset_id) or register.links_of(own) else own
             moved = _Moved(MergeKind.SPLIT, left, into, left.body, [source])
-            row = await self._move(session, connection, register, moved, caller, given.note)
-        return _answer(row, response)
+            done = _merge(await self._move(session, connection, register, moved, caller, given.note))
+            attempt.keep(session, done.model_dump(mode="json"))
+        return _answer(done, response)
 
     async def merges(
         self, caller: Reader, asset_id: UUID | None = None, after: UUID | None = None, limit: Limit = 100
@@ -323,10 +369,10 @@ class MergeApi:
         scope = caller.scope(self._bodies)
         async with self._sessions.session(scope) as session:
             row = _merge_there(await store.merge(session, scope, merge_id))
-        return _answer(row, response)
+        return _answer(_merge(row), response)
 
     async def undo(
-        self, merge_id: UUID, given: Asked, caller: Editor, response: Response, if_match: IfMatch = None
+        self, merge_id: UUID, given: Asked, caller: Editor, response: Response, attempt: Again, if_match: IfMatch = None
     ) -> Merge:
         """Give the sources back to the asset that they told of: both are again as if nothing had been done, with what was told since.
 
@@ -335,6 +381,9 @@ class MergeApi:
         expected, scope, now = required(if_match), caller.scope(self._bodies), self._clock()
         async with self._sessions.session(scope) as session:
             row = _merge_there(await store.merge(session, scope, merge_id, to_change=True))
+            answered = await attempt.answered(session, caller, row.body, now)
+            if answered is not None:
+                return _answer(Merge.model_validate(answered), response)
             check_match(expected, row.revision)
             if row.undone_at is not None:
                 raise ProblemError(ProblemType.CONFLICT, "inventory.merge.undone_already")
@@ -356,7 +405,9 @@ class MergeApi:
             row.undone_by, row.undone_at, row.revision = caller.subject, now, row.revision + 1
             row.undo_note = given.note
             session.add(row)
-        return _answer(row, response)
+            done = _merge(row)
+            attempt.keep(session, done.model_dump(mode="json"))
+        return _answer(done, response)
 
     async def _held(self, session: AsyncSession, lost: UUID, kept: UUID) -> tuple[AssetRow, AssetRow, PoolConnection]:
         """Both assets, held against other writers; both must be the caller's, and of one network."""
@@ -446,12 +497,10 @@ async def _since(session: AsyncSession, asset_id: UUID, fields: Iterable[str]) -
     return since.found
 
 
-def _open(row: CandidateRow | None, expected: str) -> CandidateRow:
-    found = _candidate_there(row)
-    check_match(expected, found.revision)
-    if found.state != CandidateState.PROPOSED:
+def _check_open(row: CandidateRow, expected: str) -> None:
+    check_match(expected, row.revision)
+    if row.state != CandidateState.PROPOSED:
         raise ProblemError(ProblemType.CONFLICT, "inventory.merge.decided_already")
-    return found
 
 
 def _decide(row: CandidateRow, state: CandidateState, caller: Identity, now: datetime, note: str | None) -> None:
@@ -486,7 +535,7 @@ def _merge(row: MergeRow) -> Merge:
     return Merge.model_validate({**row.model_dump(), "sources": sources})
 
 
-def _answer(row: MergeRow, response: Response) -> Merge:
-    response.headers["ETag"] = etag_of(row.revision)
-    response.headers["Location"] = f"/v1/merges/{row.merge_id}"
-    return _merge(row)
+def _answer(merge: Merge, response: Response) -> Merge:
+    response.headers["ETag"] = etag_of(merge.revision)
+    response.headers["Location"] = f"/v1/merges/{merge.merge_id}"
+    return merge

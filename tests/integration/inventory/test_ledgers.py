@@ -243,12 +243,14 @@ class TestRoundTrip:
         assert "髙橋﨑" in file.content.decode("cp932")
         assert "～－" in file.content.decode("cp932")
 
-    async def test_a_relation_to_what_was_never_told_of_has_no_number_and_that_is_told(self, as_: As) -> None:
+    async def test_a_relation_keeps_the_number_by_which_the_ledger_told_it(self, as_: As) -> None:
+        """Also to what was never told of."""
         content = "台帳番号,情報資産名,種類,関連資産\r\nU-1,名簿,情報,稼働: U-2\r\n"
         await imported(as_, content.encode(), body="assessment")
         file = await exported(as_, "assessment")
 
-        assert file.headers["Daicho-Not-Held"] == "1"
+        assert "稼働: U-2" in file.content.decode("utf-8-sig")
+        assert file.headers["Daicho-Not-Held"] == "0"
 
     async def test_the_retired_come_along_only_if_asked_for(self, as_: As) -> None:
         header = "台帳番号,情報資産名,種類,状態\r\n"

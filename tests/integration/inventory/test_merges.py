@@ -77,10 +77,14 @@ async def http(sessions: Sessions, city: Profile) -> AsyncIterator[httpx.AsyncCl
 
 @pytest.fixture
 def call(http: httpx.AsyncClient) -> Any:
-    async def called(method: str, path: str, caller: str = "mayor", etag: Any = None, **body: Any) -> httpx.Response:
+    async def called(
+        method: str, path: str, caller: str = "mayor", etag: Any = None, key: str | None = None, **body: Any
+    ) -> httpx.Response:
         headers = {"Authorization": f"Bearer {caller}", "Accept-Language": "en"}
         if etag is not None:
             headers["If-Match"] = f'"{etag}"'
+        if key is not None:
+            headers["Idempotency-Key"] = key
         return await http.request(method, f"/v1{path}", headers=headers, json=body if method == "POST" else None)
 
     return called
@@ -224,9 +228,10 @@ class TestCandidates:
         assert (await call("POST", path)).status_code == 428
         assert (await call("POST", path, etag=9)).status_code == 412
         assert (await call("POST", path, caller="reader", etag=1)).status_code == 403
-        answer = await call("POST", path, etag=1, note="同じ機器")
+        answer = await call("POST", path, etag=1, key="once", note="同じ機器")
 
         assert answer.status_code == 201, answer.text
+        assert (await call("POST", path, etag=1, key="once", note="同じ機器")).json() == answer.json()
         assert (answer.json()["from_id"], answer.json()["into_id"]) == (id_of("C-2"), id_of("C-1"))
         assert (await state_of(id_of("C-2")))["status"] == "retired"
         assert (await call("POST", path, etag=2)).status_code == 409
@@ -240,7 +245,8 @@ class TestCandidates:
 
     async def test_rejected_it_is_not_proposed_again(self, candidate: dict[str, Any], worker: Any, call: Any) -> None:
         path = f"/merge-candidates/{candidate['candidate_id']}/reject"
-        assert (await call("POST", path, etag=1)).json()["state"] == "rejected"
+        for _ in range(2):
+            assert (await call("POST", path, etag=1, key="once")).json()["state"] == "rejected"
 
         await worker.apply(thing("C-2", 2, facts={}), thing("C-2", 3))
         assert (await call("GET", "/merge-candidates?state=proposed")).json()["items"] == []
@@ -312,6 +318,22 @@ class TestMerge:
             "itself": 409,
             "no editor": 403,
         }
+
+    async def test_what_is_sent_again_under_its_key_is_done_once(self, three: None, call: Any, state_of: Any) -> None:
+        async def twice(path: str, etag: int, **body: Any) -> dict[str, Any]:
+            first, again = [await call("POST", path, etag=etag, key=path, **body) for _ in range(2)]
+            assert (first.status_code, first.json()) == (again.status_code, again.json()), again.text
+            assert first.headers["ETag"] == again.headers["ETag"]
+            return dict(first.json())
+
+        merged = await twice(f"/assets/{id_of('C-1')}/merge", 1, into=id_of("C-2"), into_revision=1)
+        await twice(f"/merges/{merged['merge_id']}/undo", 1)
+        revision = (await state_of(id_of("C-2")))["revision"]
+        again = await call("POST", f"/assets/{id_of('C-1')}/merge", etag=3, into=id_of("C-2"), into_revision=revision)
+        assert again.status_code == 201, again.text
+        revision = (await state_of(id_of("C-2")))["revision"]
+        await twice(f"/assets/{id_of('C-2')}/split", revision, feed="cmdb", source_key="C-1")
+        assert [one["kind"] for one in (await call("GET", "/merges")).json()["items"]].count("split") == 1
 
     async def test_a_source_is_split_off_to_an_asset_of_its_own(self, worker: Any, call: Any, state_of: Any) -> None:
         await worker.apply(thing("C-1", name="一"), thing("N-1", feed="netbox", name="二"))
