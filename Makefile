@@ -42,6 +42,7 @@ lint: setup ## check style, types and the arrows between folders
 schemas: setup ## write schemas/ from the models
 	$(BIN)/python -m libs.contracts.generate schemas
 	$(BIN)/python schemas/openapi.py
+	$(BIN)/python schemas/mapping.py
 	$(BIN)/python -m libs.standards.schema schemas/standard
 
 release-schemas: setup ## keep today's schemas as released: from then on a change may not break them

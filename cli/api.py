@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, BinaryIO, Final, Self
 
 import httpx
 from pydantic import ValidationError
@@ -59,21 +59,49 @@ class Api:
         """An answer that is no JSON, byte for byte."""
         return self._send("GET", path, query).content
 
-    def post(self, path: str, content: bytes, headers: Mapping[str, str], **query: object) -> Any:
-        return self._ask("POST", path, query, content=content, headers=headers)
+    def post(
+        self,
+        path: str,
+        content: bytes | Iterable[bytes],
+        headers: Mapping[str, str],
+        *,
+        patience: float | None = PATIENCE,
+        **query: object,
+    ) -> Any:
+        """`patience` None: however long the answer takes."""
+        return self._ask("POST", path, query, content=content, headers=headers, timeout=patience)
+
+    def download(self, path: str, file: BinaryIO, **query: object) -> Mapping[str, str]:
+        """Write an answer to a file as it comes in, however long that takes; its headers."""
+        try:
+            with self._http.stream("GET", path, params=_given(query), timeout=None) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _refusal(answer)
+                for piece in answer.iter_bytes():
+                    file.write(piece)
+                return answer.headers
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
 
     def _ask(self, method: str, path: str, query: Mapping[str, object], **request: Any) -> Any:
         return self._send(method, path, query, **request).json()
 
     def _send(self, method: str, path: str, query: Mapping[str, object], **request: Any) -> httpx.Response:
-        given = {name: str(value) for name, value in query.items() if value is not None}
         try:
-            answer = self._http.request(method, path, params=given, **request)
+            answer = self._http.request(method, path, params=_given(query), **request)
         except httpx.HTTPError as error:
-            raise CliError("cli.unreachable", address=self._http.base_url, detail=type(error).__name__) from error
+            raise self._unreachable(error) from error
         if answer.is_error:
             raise _refusal(answer)
         return answer
+
+    def _unreachable(self, error: httpx.HTTPError) -> CliError:
+        return CliError("cli.unreachable", address=self._http.base_url, detail=type(error).__name__)
+
+
+def _given(query: Mapping[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in query.items() if value is not None}
 
 
 def _refusal(answer: httpx.Response) -> CliError:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from cli import merges
 from cli.api import Api
 from cli.command import DATA, Client, Data, OfBody, command, group
 from cli.errors import MISUSED, CliError
@@ -20,6 +22,7 @@ from cli.files import content_of
 from cli.identity import SECURITY_OFFICE
 from cli.language import pick, say
 from cli.profile import names_of, read_profile
+from cli.pull import pull
 from cli.rows import NOTHING, local, source_of
 from cli.running import Running, load
 from libs.contracts import Change, asset_id
@@ -48,6 +51,8 @@ def add_to(app: typer.Typer) -> None:
     command(assets, "list", "cli.help.assets_list")(list_)
     command(assets, "show", "cli.help.assets_show")(show)
     command(feed, "post", "cli.help.feed_post")(post)
+    command(feed, "pull", "cli.help.feed_pull")(pull)
+    merges.add_to(assets)
     app.add_typer(assets, name="assets")
     app.add_typer(feed, name="feed")
 
@@ -85,7 +90,7 @@ def show(asset: Asset, feed: OfFeed = None, data: Data = DATA, client: Client = 
 
 def post(feed: Feed, file: File, data: Data = DATA, body: OfBody = None, client: Client = None) -> None:
     running = load(data)
-    declared = _feed(running, feed)
+    declared = feed_of(running, feed)
     content = content_of(file)
     if declared.format == "csv" and body is None:
         raise CliError("cli.body_needed", code=MISUSED, feed=feed)
@@ -93,19 +98,24 @@ def post(feed: Feed, file: File, data: Data = DATA, body: OfBody = None, client:
     with Api(running, "inventory", client or f"feed-{feed}") as api:
         accepted = api.post(f"/v1/feeds/{feed}/{door}", content, {"Content-Type": content_type}, body=body)
     typer.echo(say("cli.accepted", count=len(accepted["receipts"])))
-    for one in accepted["decisions"]:
-        detail, decide = (pick(Texts.model_validate(one[name])) for name in ("detail", "decide"))
-        typer.echo(f"  {one['field']}: {detail} ({decide})")
+    for one in accepted.get("decisions", ()):
+        typer.echo(decision_told(one))
+
+
+def decision_told(one: Mapping[str, Any]) -> str:
+    """What a person must decide of a ledger's cell, and by what."""
+    detail, decide = (pick(Texts.model_validate(one[name])) for name in ("detail", "decide"))
+    return f"  {one['field']}: {detail} ({decide})"
 
 
 def id_of(running: Running, asset: str, feed: str | None) -> str:
     """The id of an asset, told by itself or as the key under which a feed knows it."""
     if feed is None:
         return asset
-    return asset_id(read_profile(running.profile).municipality, _feed(running, feed).id, asset)
+    return asset_id(read_profile(running.profile).municipality, feed_of(running, feed).id, asset)
 
 
-def _feed(running: Running, feed: str) -> DeclaredFeed:
+def feed_of(running: Running, feed: str) -> DeclaredFeed:
     known = read_profile(running.profile).feed_by_id
     if feed not in known:
         raise CliError("cli.unknown_feed", code=MISUSED, feed=feed, known=", ".join(known))

@@ -1,97 +1,287 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`daicho deadletters`: what could not be taken and why, and sending it back to its topic once the cause is mended."""
+"""`daicho deadletters`: what could not be taken and why, and what a person makes of it."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Annotated
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeAlias
+from urllib.parse import quote
 
+import click
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from cli.command import DATA, Client, Data, OfBody, command, group
+from cli import direct_letters
+from cli.api import Api
+from cli.command import DATA, AsJson, Client, Data, OfBody, command, group
 from cli.errors import MISUSED, CliError
-from cli.identity import SECURITY_OFFICE, check_operator
-from cli.language import say
-from cli.profile import read_profile
+from cli.files import content_of
+from cli.identity import SECURITY_OFFICE
+from cli.language import current, pick, say
+from cli.rows import NOTHING, local
 from cli.running import load
-from libs.contracts import parse_key
-
-if TYPE_CHECKING:
-    from libs.bus.release import ParkedLetter
+from libs.contracts import Reason, Text
 
 Consumer = Annotated[str | None, typer.Option("--consumer", help=say("cli.help.consumer"), show_default=False)]
-Key = Annotated[str, typer.Argument(help=say("cli.help.key"), metavar="KEY")]
-Discard = Annotated[list[str] | None, typer.Option("--discard", help=say("cli.help.discard"), show_default=False)]
+OfReason = Annotated[Reason | None, typer.Option("--reason", help=say("cli.help.letter_reason"), show_default=False)]
+OfFeed = Annotated[str | None, typer.Option("--feed", help=say("cli.help.letter_feed"), show_default=False)]
+OfKey = Annotated[str | None, typer.Option("--key", help=say("cli.help.key"), show_default=False)]
+Key = Annotated[str | None, typer.Argument(help=say("cli.help.key"), metavar="KEY", show_default=False)]
+Letter = Annotated[str, typer.Argument(help=say("cli.help.letter"), metavar="LETTER")]
+Note = Annotated[str, typer.Option("--note", help=say("cli.help.letter_note"))]
+OptionalNote = Annotated[str | None, typer.Option("--note", help=say("cli.help.letter_note"), show_default=False)]
+Direct = Annotated[bool, typer.Option("--direct", help=say("cli.help.direct"))]
+Newest = Annotated[bool, typer.Option("--newest", help=say("cli.help.newest"))]
+Decided = Annotated[bool, typer.Option("--decided", help=say("cli.help.decided"))]
+Most = Annotated[int, typer.Option("--limit", help=say("cli.help.letter_limit"), min=1)]
+ItemFile = Annotated[
+    Path | None, typer.Option("--file", help=say("cli.help.item_file"), dir_okay=False, show_default=False)
+]
+Partition = Annotated[int, typer.Argument(help=say("cli.help.partition"), metavar="PARTITION", min=0)]
+OfConsumer = Annotated[str, typer.Argument(help=say("cli.help.consumer"), metavar="CONSUMER")]
+OfTopic = Annotated[str, typer.Option("--topic", help=say("cli.help.topic"))]
+
+Answer: TypeAlias = Mapping[str, Any]
+
+_LETTERS: Final = "/v1/dead-letters"
+_JSON: Final = {"Content-Type": "application/json"}
+_FEED_TOPIC: Final = "daicho.feed.v1"
 
 
 def add_to(app: typer.Typer) -> None:
     deadletters = group("deadletters")
     command(deadletters, "list", "cli.help.deadletters_list")(list_)
+    command(deadletters, "keys", "cli.help.deadletters_keys")(keys)
+    command(deadletters, "show", "cli.help.deadletters_show")(show)
+    command(deadletters, "edit", "cli.help.deadletters_edit")(edit)
     command(deadletters, "release", "cli.help.deadletters_release")(release)
+    command(deadletters, "discard", "cli.help.deadletters_discard")(discard)
+    command(deadletters, "resume", "cli.help.deadletters_resume")(resume)
     app.add_typer(deadletters, name="deadletters")
 
 
-def list_(data: Data = DATA, body: OfBody = None, consumer: Consumer = None, client: Client = None) -> None:
-    from cli.kafka import administrator
-    from libs.bus.release import parked_letters
+def list_(
+    data: Data = DATA,
+    reason: OfReason = None,
+    body: OfBody = None,
+    feed: OfFeed = None,
+    key: OfKey = None,
+    consumer: Consumer = None,
+    newest: Newest = False,
+    decided: Decided = False,
+    limit: Most = 100,
+    direct: Direct = False,
+    client: Client = None,
+) -> None:
+    who = client or SECURITY_OFFICE
+    if direct:
+        letters = list(direct_letters.waiting(data, who, body, consumer))
+        _print_letters(letters, say("cli.deadletters_count", count=len(letters)))
+        return
+    chosen = {"reason": reason, "body": body, "feed": feed, "key": key, "consumer": consumer}
+    order = "newest" if newest else "oldest"
+    with Api(load(data), "inventory", who) as api:
+        found = api.pages(_LETTERS, state="decided" if decided else None, order=order, **chosen)
+        letters = list(islice(found, limit))
+        waiting = sum(api.get(f"{_LETTERS}/summary")["by_reason"].values())
+    _print_letters(letters, say("cli.deadletters_count", count=waiting))
 
-    check_operator(load(data), client or SECURITY_OFFICE)
-    letters = asyncio.run(parked_letters(administrator(data), consumer=consumer))
-    shown = [letter for letter in letters if body is None or _body_of(letter) == body]
-    table = Table(expand=True, caption=say("cli.deadletters_count", count=len(shown)))
-    for name in ("time", "id", "key", "reason"):
+
+def keys(
+    data: Data = DATA,
+    reason: OfReason = None,
+    body: OfBody = None,
+    feed: OfFeed = None,
+    consumer: Consumer = None,
+    limit: Most = 100,
+    client: Client = None,
+) -> None:
+    with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
+        pages = api.pages(f"{_LETTERS}/keys", reason=reason, body=body, feed=feed, consumer=consumer)
+        found = list(islice(pages, limit))
+        summary = api.get(f"{_LETTERS}/summary")
+    table = Table(expand=True)
+    for name in ("time", "key", "consumer", "letters", "reason"):
         table.add_column(say(f"cli.column.{name}"), overflow="fold")
-    for letter in shown:
-        table.add_row(letter.time.astimezone().strftime("%m-%d %H:%M:%S"), letter.id, _shown(letter.key), _why(letter))
+    for one in found:
+        place = f"{one['consumer']}\n{one['topic']}/{one['partition']}"
+        since = local(datetime.fromisoformat(one["parked_at"]))
+        table.add_row(since, one["key"], place, str(one["letters"]), say(f"reason.{one['reason']}"))
+    console = Console()
+    console.print(table)
+    for one in summary["parked"]:
+        most = summary["caps"]["max_parked_keys"]
+        place = f"{one['consumer']} {one['topic']}/{one['partition']}"
+        console.print(say("cli.parked_of", place=place, keys=one["keys"], letters=one["letters"], most=most))
+
+
+def show(letter: Letter, data: Data = DATA, as_json: AsJson = False, client: Client = None) -> None:
+    with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
+        found = api.get(_path(letter))
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        return
+    table = Table(show_header=False, expand=True)
+    table.add_column()
+    table.add_column(overflow="fold")
+    for name, value in _rows(found):
+        table.add_row(say(f"cli.column.{name}"), value)
     Console().print(table)
 
 
+def edit(letter: Letter, note: Note, file: ItemFile = None, data: Data = DATA, client: Client = None) -> None:
+    with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
+        sent = _edited(api, letter, note) if file is None else _corrected(api, letter, content_of(file), note)
+    typer.echo(say("cli.letter_corrected", id=letter, count=sent["records"]))
+
+
 def release(
-    key: Key, data: Data = DATA, consumer: Consumer = None, discard: Discard = None, client: Client = None
+    key: Key = None,
+    data: Data = DATA,
+    reason: OfReason = None,
+    body: OfBody = None,
+    feed: OfFeed = None,
+    consumer: Consumer = None,
+    note: OptionalNote = None,
+    direct: Direct = False,
+    client: Client = None,
 ) -> None:
-    from cli.kafka import administrator
-    from libs.bus.release import parked_letters, release_key
-
-    running, actor = load(data), client or SECURITY_OFFICE
-    check_operator(running, actor)
-    settings, municipality = administrator(data), read_profile(running.profile).municipality
-
-    async def released() -> int:
-        letters = await parked_letters(settings, consumer=consumer, key=key.encode())
-        if unknown := set(discard or ()) - {letter.id for letter in letters}:
-            raise CliError("cli.no_such_letter", code=MISUSED, id=min(unknown), key=key)
-        count = 0
-        for of_consumer, topic in sorted({(one.letter.consumer, one.letter.topic) for one in letters}):
-            count += await release_key(
-                settings,
-                of_consumer,
-                topic,
-                key.encode(),
-                actor,
-                municipality=municipality,
-                discard=frozenset(discard or ()),
-            )
-        if not letters:
-            raise CliError("cli.not_parked", key=key)
-        return count
-
-    typer.echo(say("cli.released", count=asyncio.run(released()), key=key))
+    who = client or SECURITY_OFFICE
+    if (key is None) == (reason is None):
+        raise CliError("cli.key_or_reason", code=MISUSED)
+    if direct:
+        if key is None:
+            raise CliError("cli.direct_key", code=MISUSED)
+        typer.echo(say("cli.released", count=direct_letters.release(data, who, key, consumer, note), key=key))
+        return
+    with Api(load(data), "inventory", who) as api:
+        if key is not None:
+            wanted = _given(key=key, consumer=consumer, note=note)
+            typer.echo(say("cli.released", count=_post(api, f"{_LETTERS}/release", wanted)["records"], key=key))
+            return
+        chosen = _given(reason=reason, body=body, feed=feed, consumer=consumer, note=note)
+        done = list(_all_released(api, chosen))
+    released, records = sum(one["keys"] for one in done), sum(one["records"] for one in done)
+    typer.echo(say("cli.all_released", keys=released, count=records))
 
 
-def _body_of(letter: ParkedLetter) -> str | None:
+def discard(letter: Letter, note: Note, data: Data = DATA, client: Client = None) -> None:
+    with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
+        sent = _post(api, f"{_path(letter)}/discard", {"note": note})
+    typer.echo(say("cli.letter_discarded", id=letter, count=sent["records"]))
+
+
+def resume(
+    consumer: OfConsumer,
+    partition: Partition,
+    note: Note,
+    topic: OfTopic = _FEED_TOPIC,
+    data: Data = DATA,
+    client: Client = None,
+) -> None:
+    wanted = {"consumer": consumer, "topic": topic, "partition": partition, "note": note}
+    with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
+        _post(api, f"{_LETTERS}/resume", wanted)
+    typer.echo(say("cli.resumed", consumer=consumer, place=f"{topic}/{partition}"))
+
+
+def _edited(api: Api, letter: str, note: str) -> Answer:
+    """Let the person edit the item, again where it is refused and they want to."""
+    found = api.get(_path(letter))
+    content = json.dumps(found["item"], ensure_ascii=False, indent=2) if found["item"] else found["value"]["text"]
+    while True:
+        edited = click.edit(content or "{}", extension=".json")
+        if edited is None:
+            raise CliError("cli.not_edited", code=MISUSED, id=letter)
+        try:
+            return _corrected(api, letter, edited, note)
+        except CliError as refused:
+            typer.echo(refused.sentence(current()), err=True)
+            if not typer.confirm(say("cli.edit_again")):
+                raise
+        content = edited
+
+
+def _corrected(api: Api, letter: str, content: str | bytes, note: str) -> Answer:
     try:
-        return parse_key(letter.key or b"").body
-    except ValueError:
-        return None
+        item = json.loads(content)
+    except ValueError as error:
+        raise CliError("cli.item_not_json", code=MISUSED, detail=error) from None
+    return _post(api, f"{_path(letter)}/correct", {"item": item, "note": note})
 
 
-def _shown(key: bytes | None) -> str:
-    return "" if key is None else key.decode(errors="replace")
+def _all_released(api: Api, chosen: dict[str, Any]) -> Iterable[Answer]:
+    """What is put aside again meanwhile is not released again."""
+    more = True
+    while more:
+        answer = _post(api, f"{_LETTERS}/release-all", chosen)
+        yield answer
+        more, chosen = answer["more"], {**chosen, "before": answer["before"]}
 
 
-def _why(letter: ParkedLetter) -> str:
-    dead = letter.letter
-    place = f" {dead.field}" if dead.field else ""
-    return f"{say(f'reason.{dead.reason}')}{place}\n{dead.detail}"
+def _post(api: Api, path: str, content: Mapping[str, Any]) -> Answer:
+    answer: Answer = api.post(path, json.dumps(content, ensure_ascii=False).encode(), _JSON)
+    return answer
+
+
+def _path(letter: str) -> str:
+    return f"{_LETTERS}/{quote(letter, safe=':')}"
+
+
+def _given(**wanted: str | None) -> dict[str, Any]:
+    return {name: value for name, value in wanted.items() if value is not None}
+
+
+def _print_letters(letters: Iterable[Answer], caption: str) -> None:
+    table = Table(expand=True, caption=caption)
+    for name in ("time", "id", "key", "reason"):
+        table.add_column(say(f"cli.column.{name}"), overflow="fold")
+    for one in letters:
+        table.add_row(_since(one), one["id"], one["key"], "\n".join(filter(None, (_why(one), _decision(one)))))
+    Console().print(table)
+
+
+def _rows(letter: Answer) -> Iterable[tuple[str, str]]:
+    yield "id", letter["id"]
+    yield "time", _since(letter)
+    yield "body", letter["body"] or NOTHING
+    yield "key", letter["key"]
+    yield "consumer", f"{letter['consumer']}\n{letter['topic']}/{letter['partition']}/{letter['offset']}"
+    yield "reason", _why(letter)
+    yield "behind", str(letter["behind"])
+    yield "headers", "\n".join(f"{one['name']}: {_text(one)}" for one in letter["headers"]) or NOTHING
+    yield "content", _text(letter["value"])
+    if letter["decision"]:
+        yield "decided", _decision(letter)
+    if letter["correction"]:
+        yield "corrected", f"{letter['correction']['key']}\n{_text(letter['correction']['value'])}"
+
+
+def _text(content: Answer) -> str:
+    return str(content["text"] if content["text"] is not None else content["base64"] or NOTHING)
+
+
+def _since(letter: Answer) -> str:
+    return local(_time(letter["parked_at"]))
+
+
+def _time(told: str | datetime) -> datetime:
+    return told if isinstance(told, datetime) else datetime.fromisoformat(told)
+
+
+def _why(letter: Answer) -> str:
+    place = f" {letter['field']}" if letter["field"] else ""
+    return f"{pick(Text.model_validate(letter['reason_text']))}{place}\n{letter['detail']}"
+
+
+def _decision(letter: Answer) -> str:
+    decision = letter.get("decision")
+    if not decision:
+        return ""
+    what = say(f"cli.letter_state.{letter['state']}")
+    return " ".join(filter(None, (what, decision["by"], local(_time(decision["at"])), decision["note"])))

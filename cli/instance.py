@@ -36,6 +36,8 @@ from libs.persistence import owner_of, provision
 
 READY_WITHIN: Final = 60.0
 MIGRATED_WITHIN: Final = 120.0
+FEED_TOKENS: Final = "feed-tokens.json"
+"""Where the person who runs it puts the tokens of the sources that are pulled, by feed; mode 600."""
 _PORTS: Final = "service-ports.json"
 _DOORS: Final = "inventory"
 """The service that feeds call."""
@@ -190,12 +192,13 @@ class Instance:
         }
         if process.service == _DOORS:
             settings["DAICHO_FEED_SECRETS"] = json.dumps(self.feed_secrets)
+            settings["DAICHO_FEED_TOKENS_FILE"] = str(self.data / FEED_TOKENS)
         return settings | self._given
 
     def _apply_topics(self) -> None:
         username, password = self.stack.kafka_account("admin")
         settings = KafkaSettings(bootstrap=self.stack.kafka_bootstrap, username=username, password=SecretStr(password))
-        kafka.apply(settings, self._partitions, replication=1)
+        kafka.apply(settings, self._partitions, replication=1, profile=self.profile)
 
     def _prepare_database(self, service: str) -> None:
         """Make the service's database and roles, and have the service migrate it as its owner."""

@@ -20,8 +20,8 @@ from cli.language import pick
 from cli.rows import Shown
 from cli.running import load
 from libs.bus import KafkaSettings, TopicMismatchError, apply_topics, partition_of
-from libs.contracts import AssetChanged, ClassificationChanged, FindingChanged, ObligationsChanged, Text
-from libs.contracts.topics import ASSETS, CLASSIFICATIONS, FINDINGS, OBLIGATIONS
+from libs.contracts import AssetChanged, ClassificationChanged, FindingChanged, ObligationsChanged, Profile, Text
+from libs.contracts.topics import ASSETS, CLASSIFICATIONS, FINDINGS, OBLIGATIONS, source_topics
 from libs.devstack import load as load_stack
 
 
@@ -66,10 +66,12 @@ def administrator(data: Path) -> KafkaSettings:
         raise CliError("cli.environment", code=MISUSED, detail=error.errors()[0]["msg"]) from None
 
 
-def apply(settings: KafkaSettings, partitions: int, replication: int) -> list[Text]:
-    """Make topics and rights what the topic table says; returns what had to be changed."""
+def apply(settings: KafkaSettings, partitions: int, replication: int, profile: Profile | None = None) -> list[Text]:
+    """Make topics and rights what the topic table says, and the rights to the topics that the profile's feeds are read from; returns
+    what had to be changed."""
+    foreign = source_topics(topic for feed in profile.feeds for topic in feed.topics) if profile else ()
     try:
-        changes = asyncio.run(apply_topics(settings, partitions=partitions, replication=replication))
+        changes = asyncio.run(apply_topics(settings, partitions=partitions, replication=replication, foreign=foreign))
     except TopicMismatchError as error:
         raise CliError("cli.topics", detail=pick(error.text)) from error
     except KafkaException as error:

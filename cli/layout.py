@@ -23,7 +23,7 @@ class Process:
 Layout = tuple[Process, ...]
 
 ROOMS: Final = {
-    "inventory": ("api", "worker", "relay"),
+    "inventory": ("api", "worker", "relay", "pull", "debezium"),
     "classification": ("api", "worker", "projector", "relay"),
 }
 TOGETHER: Final[Layout] = (

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from cli import admin, assets, deadletters, explain, identity, lifecycle, oscal, overrides, standards, tail
+from cli import admin, assets, deadletters, explain, identity, ledgers, lifecycle, oscal, overrides, standards, tail
 from cli.command import group
 from cli.demo import run as demo
 from cli.what_if import command as what_if
@@ -14,6 +14,7 @@ for part in (
     identity,
     tail,
     assets,
+    ledgers,
     explain,
     overrides,
     deadletters,

@@ -57,10 +57,9 @@ def encode(items: tuple[Item, ...], style: Style) -> bytes:
     columns = _columns()
     text = io.StringIO()
     writer = csv.writer(text, lineterminator=style.newline)
-    writer.writerow(["No", *(style.headers.get(header, header) for header in columns), "管理責任者", "備考"])
+    writer.writerow(["No", *(style.headers.get(header, header) for header in columns)])
     for number, item in enumerate(items, 1):
-        cells = [write(item, style) for write in columns.values()]
-        writer.writerow([number, *cells, f"{item['section']}長", ""])
+        writer.writerow([number, *(write(item, style) for write in columns.values())])
     return text.getvalue().encode(style.encoding)
 
 
@@ -110,10 +109,13 @@ def _relations(value: list[dict[str, str]], words: Mapping[Any, str], style: Sty
 
 _CONVERT: Mapping[str, Callable[[Any, Mapping[Any, str], Style], str]] = {
     "text": lambda value, words, style: str(value),
+    "texts": lambda value, words, style: ";".join(value),
     "code": _code,
     "word": lambda value, words, style: words[value],
     "words": lambda value, words, style: ";".join(words[code] for code in value),
     "boolean": lambda value, words, style: style.yes if value else style.no,
     "integer": _integer,
+    "number": _integer,
+    "date": lambda value, words, style: str(value),
     "relations": _relations,
 }

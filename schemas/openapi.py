@@ -51,9 +51,12 @@ def _with_stand_ins(make: Callable[..., Any], module: str) -> Any:
     Only what the module of the routes itself defines is made for real.
     """
     hints = get_type_hints(make.__init__ if isinstance(make, type) else make)
-    needed = [hints[name] for name in inspect.signature(make).parameters]
+    needed = {name: hints[name] for name in inspect.signature(make).parameters}
     return make(
-        *(_with_stand_ins(one, module) if getattr(one, "__module__", "") == module else MagicMock() for one in needed)
+        **{
+            name: _with_stand_ins(one, module) if getattr(one, "__module__", "") == module else MagicMock()
+            for name, one in needed.items()
+        }
     )
 
 

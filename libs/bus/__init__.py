@@ -11,12 +11,13 @@ from libs.bus.outbox import OutboxRelay, enqueue, wake_relay
 from libs.bus.partition_task import PartitionTask
 from libs.bus.partitioner import NetworkPartitioner, partition_of
 from libs.bus.records import ConsumerRecord, Output
-from libs.bus.release import ParkedLetter, parked_letters, release_key
+from libs.bus.release import Act, ParkedLetter, parked_letters, release_key
 from libs.bus.settings import KafkaSettings
 from libs.bus.subscription import Caps, Limits, Subscription, TaskState, TaskStatus
 from libs.bus.workers import OffsetConsumer, PartitionWorker
 
 __all__ = [
+    "Act",
     "Apply",
     "CapExceeded",
     "Caps",

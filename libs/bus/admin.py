@@ -55,16 +55,20 @@ async def apply_topics(
     *,
     partitions: int = PARTITIONS,
     replication: int = 1,
+    foreign: Sequence[Topic] = (),
 ) -> list[Change]:
     """Make topics, settings and access rights as the table says; returns what was changed, so nothing the second time.
 
+    Of `foreign` topics, which are others' to make, only the rights are given, also before they are there.
     Needs an administrator's account. Adds and corrects, and removes nothing. Raises TopicMismatchError before it changes anything, or
     confluent_kafka.KafkaException.
     """
-    return await asyncio.to_thread(_apply, settings, topics, partitions, replication)
+    return await asyncio.to_thread(_apply, settings, topics, partitions, replication, foreign)
 
 
-def _apply(settings: KafkaSettings, topics: Sequence[Topic], partitions: int, replication: int) -> list[Change]:
+def _apply(
+    settings: KafkaSettings, topics: Sequence[Topic], partitions: int, replication: int, foreign: Sequence[Topic]
+) -> list[Change]:
     admin = AdminClient(settings.admin())
     wanted = {topic.name: topic.partitions or partitions for topic in topics}
     found = {
@@ -78,7 +82,7 @@ def _apply(settings: KafkaSettings, topics: Sequence[Topic], partitions: int, re
     return [
         *_create(admin, [topic for topic in topics if topic.name not in found], wanted, replication),
         *_configure(admin, [topic for topic in topics if topic.name in found], replication),
-        *_authorise(admin, topics),
+        *_authorise(admin, [*topics, *foreign]),
     ]
 
 

@@ -146,6 +146,11 @@ class PartitionDeadLetters:
         """How many records were rejected for themselves, not for an earlier one of their key."""
         return sum(letter.rejected.reason is not Reason.KEY_PARKED for letter in self.letters)
 
+    @property
+    def parked_before(self) -> int:
+        """How many keys were parked before the batch."""
+        return len(self._before)
+
     def parked_count(self) -> int:
         """How many keys are parked after the batch."""
         gone = sum(since is None for since in self._changed.values())
@@ -214,17 +219,24 @@ class PartitionDeadLetters:
 
 
 class CapGuard:
-    """Watches one partition's share of rejected records over its last ones."""
+    """Watches how many keys of one partition are parked, and its share of rejected records over its last ones.
 
-    def __init__(self, caps: Caps) -> None:
+    `resumed`: a person has let a stopped task go on. What is parked by then does not count: what was released to mend it stands behind
+    the records that stopped the task, and can be reached in no other way.
+    """
+
+    def __init__(self, caps: Caps, *, resumed: bool = False) -> None:
         self._caps = caps
+        self._most_parked = None if resumed else caps.max_parked_keys
         self._batches: deque[tuple[int, int]] = deque()
         self._handled = 0
         self._invalid = 0
 
     def check(self, handled: int, dead_letters: PartitionDeadLetters) -> None:
         """To be called before a batch is committed; raises CapExceeded."""
-        if dead_letters.letters and dead_letters.parked_count() > self._caps.max_parked_keys:
+        if self._most_parked is None:
+            self._most_parked = dead_letters.parked_before + self._caps.max_parked_keys
+        if dead_letters.letters and dead_letters.parked_count() > self._most_parked:
             raise CapExceeded("parked-keys-cap")
         total = self._handled + handled
         if total >= self._caps.window and self._invalid + dead_letters.invalid > self._caps.max_invalid_ratio * total:
@@ -293,6 +305,11 @@ def letter_id(consumer: str, topic: str, partition: int, offset: int) -> str:
 
 def _is_release(record: ConsumerRecord) -> bool:
     return bool(record.headers) and record.headers[0][0] == RELEASE
+
+
+def released_from(record: ConsumerRecord) -> str | None:
+    """The id of the letter that a released record was in first; None for any other record."""
+    return (record.headers[0][1] or b"").decode("utf-8", "replace") if _is_release(record) else None
 
 
 def is_proper(key: bytes) -> bool:

@@ -58,6 +58,16 @@ def decode(model: type[EventT], record: ConsumerRecord, *, max_bytes: int = MAX_
     return event
 
 
+def read_object(value: bytes, *, max_bytes: int) -> dict[str, Any]:
+    """The JSON object in a value that is no event of ours; raises Rejected."""
+    if len(value) > max_bytes:
+        raise Rejected(Reason.TOO_LARGE, None, sentence("deadletter.too_large", size=len(value), limit=max_bytes))
+    content = _parsed(value)
+    if not isinstance(content, dict):
+        raise Rejected(Reason.SCHEMA, None, sentence("deadletter.not_object"))
+    return content
+
+
 def check_key(key: bytes | None, network: str, body: str, *rest: str) -> None:
     """Raises Rejected (`key-mismatch`) where a record's key is not of the network and body that its content names.
 
@@ -87,18 +97,26 @@ def sentence(key: str, **args: object) -> str:
 def _reason(model: type[CloudEvent[Contract]], value: bytes, error: ValidationError | None) -> Rejected:
     """Why a value was not taken; the slow way, for bad ones only."""
     try:
-        value.decode()
-    except UnicodeDecodeError as found:
-        return Rejected(Reason.NOT_UTF8, None, sentence("deadletter.not_utf8", place=found.start + 1))
-    if _too_deep(value):
-        return Rejected(Reason.TOO_DEEP, None, sentence("deadletter.too_deep", limit=MAX_DEPTH))
-    try:
-        content = from_json(value)
-    except ValueError as found:
-        return Rejected(Reason.NOT_JSON, None, sentence("deadletter.not_json", error=found))
+        content = _parsed(value)
+    except Rejected as rejected:
+        return rejected
     if not isinstance(content, dict):
         return Rejected(Reason.SCHEMA, None, sentence("deadletter.not_object"))
     return _type_reason(model, content) or _schema_reason(content, error)
+
+
+def _parsed(value: bytes) -> Any:
+    """What a value says in JSON; raises Rejected."""
+    try:
+        value.decode()
+    except UnicodeDecodeError as found:
+        raise Rejected(Reason.NOT_UTF8, None, sentence("deadletter.not_utf8", place=found.start + 1)) from None
+    if _too_deep(value):
+        raise Rejected(Reason.TOO_DEEP, None, sentence("deadletter.too_deep", limit=MAX_DEPTH))
+    try:
+        return from_json(value)
+    except ValueError as found:
+        raise Rejected(Reason.NOT_JSON, None, sentence("deadletter.not_json", error=found)) from None
 
 
 def _type_reason(model: type[CloudEvent[Contract]], content: Mapping[str, Any]) -> Rejected | None:

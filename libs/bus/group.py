@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Final
 
@@ -20,7 +20,9 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
 from libs.bus.consuming import start_consumer, stop_consumer
+from libs.bus.deadletters import CapGuard
 from libs.bus.failures import describe
+from libs.bus.resuming import Resumed
 from libs.bus.subscription import Subscription, TaskState, TaskStatus
 from libs.bus.task import STOP_PATIENCE, Task
 from libs.observability import ProbeResult
@@ -113,20 +115,22 @@ class GroupWorker(ABC):
             self._start(partition)
         self._joined = True
 
-    def _start(self, partition: int) -> None:
+    def _start(self, partition: int, *, resumed: bool = False) -> None:
         task = self._make_task(partition)
+        if resumed:
+            task.guard = CapGuard(self.subscription.caps, resumed=True)
         name = f"{self.subscription.group}-{self.subscription.topic}-{partition}"
         self._running[partition] = _Running(task, asyncio.create_task(task.run(), name=name))
 
     async def _stop(self, partitions: Iterable[int]) -> None:
-        ending = [self._running.pop(partition).work for partition in partitions]
+        ending = [work for partition in partitions for work in self._running.pop(partition).works()]
         for work in ending:
             work.cancel()
         if ending:
             await asyncio.wait(ending, timeout=2 * STOP_PATIENCE)
 
     async def _revive(self) -> None:
-        """Start again what was fenced although the partition is still ours, or ended by a fault of ours; a cap is for a person."""
+        """Start again what was fenced although the partition is still ours, or ended by a fault of ours; at a cap, once a person says so."""
         for partition, running in list(self._running.items()):
             if not running.work.done():
                 continue
@@ -134,6 +138,8 @@ class GroupWorker(ABC):
                 if isinstance(error := running.work.exception(), Exception):
                     _log.error("task ended by an error", consumer=self.subscription.group, **describe(error))
             if running.task.status.state is TaskState.STOPPED:
+                if running.is_resumed(self.subscription):
+                    self._start(partition, resumed=True)
                 continue
             if running.ended is None:
                 running.ended = time.monotonic()
@@ -157,6 +163,19 @@ class _Running:
         self.task = task
         self.work = work
         self.ended: float | None = None
+        self._resumption: asyncio.Task[None] | None = None
+
+    def works(self) -> Iterator[asyncio.Task[None]]:
+        """All that runs for the partition."""
+        yield self.work
+        if self._resumption is not None:
+            yield self._resumption
+
+    def is_resumed(self, subscription: Subscription) -> bool:
+        """Whether a person has let the stopped task go on; listens from the first call on."""
+        if self._resumption is None:
+            self._resumption = asyncio.create_task(Resumed(subscription, self.task.source).run())
+        return self._resumption.done()
 
 
 class _Assignments(ConsumerRebalanceListener):  # type: ignore[misc]

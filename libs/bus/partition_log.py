@@ -26,13 +26,13 @@ class LogReader:
         self._reader = reader
         self.meter = meter
 
-    async def read(self, place: TopicPartition) -> AsyncIterator[Sequence[ConsumerRecord]]:
-        """All that is committed below the end that the partition has now.
+    async def read(self, place: TopicPartition, start: int = 0) -> AsyncIterator[Sequence[ConsumerRecord]]:
+        """All that is committed, from `start` on, below the end that the partition has now.
 
         The end is that of everything written, committed or not: a transaction that is open now hides even what was committed after it
         began, so this waits until it ends. Offsets have gaps (compaction, transaction markers): the position tells, not the records.
         """
-        start = (await self.meter.beginning_offsets([place]))[place]
+        start = max(start, (await self.meter.beginning_offsets([place]))[place])
         end = (await self.meter.end_offsets([place]))[place]
         if start >= end:
             return

@@ -70,20 +70,23 @@ class TransactionalWriter:
         outputs: Iterable[Output],
         *,
         pinned: Mapping[str, int] | None = None,
+        beside: Iterable[Output] = (),
         offset: Offset | None = None,
         then: Callable[[Mapping[TopicPartition, int]], Iterable[Output]] | None = None,
     ) -> None:
         """Write all of it and the offset, or nothing. Raises ProducerFenced, or what aiokafka raises.
 
-        `pinned` names the partition for topics where it does not follow from the key. `then` gives more to write, from the offset of
-        the last message in each partition.
+        `pinned` names the partition for topics where it does not follow from the key; what is `beside` goes where its key says, after
+        the outputs. `then` gives more to write, from the offset of the last of the outputs in each partition.
         """
         batches = await self._pack(outputs, pinned or {})
+        others = await self._pack(beside, {})
         async with asyncio.timeout(TRANSACTION_TIMEOUT_MS / 1000):
             await self._producer.begin_transaction()
             if offset is not None:
                 await self._send_offset(offset)
             last = await self._sent(batches)
+            await self._sent(others)
             if then is not None:
                 await self._sent(await self._pack(then(last), pinned or {}))
             await self._producer.commit_transaction()

@@ -14,6 +14,8 @@ from libs.contracts.events import (
     Change,
     ClassificationChange,
     ClassificationChanged,
+    ConsumerResumed,
+    Correction,
     DeadLetter,
     DeadLettered,
     DeadLetterReleased,
@@ -30,6 +32,7 @@ from libs.contracts.events import (
     OverrideRef,
     Relation,
     Release,
+    Resumption,
     Standard,
     StandardActivated,
     StandardApplied,
@@ -38,7 +41,7 @@ from libs.contracts.events import (
 from libs.contracts.keys import Key, asset_id, make_key, network_of, parse_key
 from libs.contracts.mappings import EarlierLevel, EarlierScales
 from libs.contracts.problems import FieldProblem, Problem, ProblemType, Reason
-from libs.contracts.profile import Body, Feed, Network, Profile
+from libs.contracts.profile import Body, Feed, MatchKey, NetboxPull, Network, Profile, Scope
 from libs.contracts.words import (
     AssetKind,
     AssetStatus,
@@ -72,7 +75,9 @@ __all__ = [
     "ClassificationChange",
     "ClassificationChanged",
     "CloudEvent",
+    "ConsumerResumed",
     "Contract",
+    "Correction",
     "DeadLetter",
     "DeadLetterReleased",
     "DeadLettered",
@@ -93,6 +98,8 @@ __all__ = [
     "Inherited",
     "Key",
     "Levels",
+    "MatchKey",
+    "NetboxPull",
     "Network",
     "ObligationsChange",
     "ObligationsChanged",
@@ -109,6 +116,8 @@ __all__ = [
     "RelationItem",
     "RelationType",
     "Release",
+    "Resumption",
+    "Scope",
     "Standard",
     "StandardActivated",
     "StandardApplied",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
 
 from libs.contracts.envelope import CloudEvent
 from libs.contracts.words import (
@@ -37,11 +37,23 @@ class RelationItem(Command):
     feed: Slug | None = None
 
 
+KeptField = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(kind|name|section|zone|facts\.[a-z][a-z0-9_]{0,39}"
+        r"|declared\.(confidentiality|integrity|availability)"
+        rf"|relations\.({'|'.join(kind.value for kind in RelationType)}))$"
+    ),
+]
+"""A field that an item may leave as it is: `zone`, one fact (`facts.serial`), the relations of one type (`relations.stores`)."""
+
+
 class FeedItem(Command):
     """The state of one asset as its source tells it, or that it is gone.
 
-    An item states the whole asset: what it leaves out is not there. Of two items with one `source_key`
-    the one with the lower `source_version` is ignored whenever it arrives.
+    An item states the whole asset: what it leaves out is not there, but for the fields in `kept`, which it says nothing about and which
+    stay as the same source last told them. Of two items with one `source_key` the one with the lower `source_version` is ignored
+    whenever it arrives.
     """
 
     body: Slug
@@ -58,6 +70,7 @@ class FeedItem(Command):
     relations: Annotated[tuple[RelationItem, ...], Field(max_length=1000)] = ()
     reason: ShortText | None = None
     observed_at: AwareDatetime | None = None
+    kept: Annotated[tuple[KeptField, ...], Field(max_length=200)] = ()
 
 
 class FeedItemSubmitted(CloudEvent[FeedItem]):

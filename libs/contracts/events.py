@@ -54,19 +54,25 @@ class Asset(Contract):
 
 
 class Change(Contract):
-    """Who or what made a change, and why: `feed` and `source_key` for a feed, `actor` for a person."""
+    """Who or what made a change, and why: `feed` and `source_key` for a feed, `actor` for a person.
+
+    Where assets are merged, split or told apart again, `merged_from` and `merged_into` are their ids.
+    """
 
     feed: Slug | None = None
     source_key: str | None = None
     source_version: int | None = None
     actor: str | None = None
     reason: str | None = None
+    merged_from: str | None = None
+    merged_into: str | None = None
 
 
 class AssetChange(Contract):
     """`before` is None for a new asset. A retired asset has an `after` with status `retired`.
 
-    An asset that moves to another body is retired under its old key, with reason `moved`, and new under its new one.
+    An asset that moves to another body is retired under its old key, with reason `moved`, and new under its new one. One that a
+    person finds to be the same as another is retired with reason `merged`, and `merged_into` says where it went.
     """
 
     before: Asset | None
@@ -336,17 +342,49 @@ class DeadLettered(CloudEvent[DeadLetter]):
     type: Literal["daicho.deadletter.parked.v1"] = "daicho.deadletter.parked.v1"
 
 
+class Correction(Contract):
+    """What a person put in the place of the message in the dead letter `letter`: key and value in Base64, as in `DeadLetter`."""
+
+    letter: str
+    key: str
+    value: str
+
+
 class Release(Contract):
-    """That the parked messages of one key went back to their topic, in order."""
+    """That the parked messages of one key went back to their topic, in order: who did it, and why.
+
+    `count` is how many went. Those of `discarded` dead letters did not, those of `corrected` ones went as a person corrected them.
+    `letter` is the only dead letter that this is about, where its message had no proper key and so parked nothing.
+    """
 
     consumer: str
     topic: str
     key: str
     actor: str
     count: int
+    reason: str | None = None
+    discarded: tuple[str, ...] = ()
+    corrected: tuple[Correction, ...] = ()
+    letter: str | None = None
 
 
 class DeadLetterReleased(CloudEvent[Release]):
     """On `daicho.deadletter.v1`, under the key that was parked."""
 
     type: Literal["daicho.deadletter.released.v1"] = "daicho.deadletter.released.v1"
+
+
+class Resumption(Contract):
+    """That a person lets a consumer's task go on, which had stopped because it put too much aside."""
+
+    consumer: str
+    topic: str
+    partition: int
+    actor: str
+    reason: str
+
+
+class ConsumerResumed(CloudEvent[Resumption]):
+    """On `daicho.deadletter.v1`, key `-/-/<consumer>/<topic>/<partition>`; `subject` is `<topic>/<partition>`."""
+
+    type: Literal["daicho.deadletter.resumed.v1"] = "daicho.deadletter.resumed.v1"

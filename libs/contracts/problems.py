@@ -44,6 +44,7 @@ class ProblemType(StrEnum):
     PRECONDITION_REQUIRED = "precondition-required"
     CONFLICT = "conflict"
     BUSY = "busy"
+    TOO_MANY = "too-many"
     INTERNAL = "internal"
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -12,6 +13,7 @@ from libs.contracts.envelope import CloudEvent
 from libs.contracts.events import (
     AssetChanged,
     ClassificationChanged,
+    ConsumerResumed,
     DeadLettered,
     DeadLetterReleased,
     FindingChanged,
@@ -117,11 +119,20 @@ FINDINGS: Final = Topic(
 DEADLETTERS: Final = Topic(
     name="daicho.deadletter.v1",
     key="key of the parked message",
-    messages=(DeadLettered, DeadLetterReleased),
+    messages=(DeadLettered, DeadLetterReleased, ConsumerResumed),
     writers=_SERVICES,
     readers=_SERVICES,
     max_record_bytes=2 * MAX_RECORD_BYTES,
     description="What could not be taken, whole, with the reason; kept until released.",
 )
+
+
+def source_topics(names: Iterable[str]) -> tuple[Topic, ...]:
+    """Topics of sources that are read as they are, such as those that Debezium writes: theirs to make and to keep. Inventory reads
+    them, and writes only what a person releases of its dead letters."""
+    return tuple(
+        Topic(name=name, key="the source's", messages=(), writers=FEED.writers, readers=FEED.readers) for name in names
+    )
+
 
 TOPICS: Final = (FEED, ASSETS, CLASSIFICATIONS, OBLIGATIONS, FINDINGS, CONTROL, DEADLETTERS)

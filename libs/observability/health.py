@@ -60,11 +60,13 @@ class Health:
         self._last: tuple[float, Readiness] | None = None
 
     async def readiness(self) -> Readiness:
-        """Ready when every probe is well."""
+        """Ready when every probe is well, or what is not is not essential."""
         async with self._lock:
             if self._last is None or self._clock() - self._last[0] >= self._every:
                 reports = await asyncio.gather(*(self._report(probe) for probe in self._probes))
-                status: Literal["ready", "not-ready"] = "ready" if all(one.ok for one in reports) else "not-ready"
+                status: Literal["ready", "not-ready"] = (
+                    "ready" if all(one.ok or not one.essential for one in reports) else "not-ready"
+                )
                 self._last = self._clock(), Readiness(status=status, probes=tuple(reports))
             return self._last[1]
 

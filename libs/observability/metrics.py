@@ -64,6 +64,21 @@ DEAD_LETTERS: Final = Metric(
     "Look at them with `daicho deadletters list`, mend the source, then release the key.",
     ("consumer", "reason"),
 )
+DEAD_LETTERS_WAITING: Final = Metric(
+    "daicho_dead_letters_waiting",
+    "gauge",
+    "records",
+    "Records put aside that wait for a person.",
+    "Look at them with `daicho deadletters list`; mend the cause, then release, correct or discard them.",
+    ("consumer", "reason"),
+)
+DEAD_LETTERS_OLDEST: Final = Metric(
+    "daicho_dead_letters_oldest_seconds",
+    "gauge",
+    "seconds",
+    "Age of the oldest record put aside that waits for a person.",
+    "Over a day: nobody looks after the dead letters.",
+)
 PARKED_KEYS: Final = Metric(
     "daicho_parked_keys",
     "gauge",
@@ -77,7 +92,7 @@ TASK_RUNNING: Final = Metric(
     "gauge",
     "1 or 0",
     "Whether the task of a partition runs.",
-    "0: /health/ready and the log give the reason code; after mending, restart the service.",
+    "0: /health/ready and the log give the reason code; after mending, `daicho deadletters resume` if a cap has stopped it.",
     ("consumer", "topic", "partition"),
 )
 TASK_STOPS: Final = Metric(
@@ -126,6 +141,30 @@ FEED_ITEMS: Final = Metric(
     "Many `ignored`: a feed sends old versions. Many `rejected`: see the dead letters.",
     ("feed", "outcome"),
 )
+PULLS: Final = Metric(
+    "daicho_pulls_total",
+    "counter",
+    "pulls",
+    "Times that a source was asked for its changes, or for all it has, by what came of it: `done`, or a reason code.",
+    "Other than `done` again and again: `daicho feed pull` and the log say what is wrong with the source.",
+    ("feed", "kind", "outcome"),
+)
+PULL_AGE: Final = Metric(
+    "daicho_pull_age_seconds",
+    "gauge",
+    "seconds",
+    "Time since a source last told its changes.",
+    "Several times the interval that the profile declares: the source does not answer; its webhooks alone are heard.",
+    ("feed",),
+)
+PULL_HELD: Final = Metric(
+    "daicho_pull_held",
+    "gauge",
+    "assets",
+    "Assets that a source has no more, too many to be retired unasked.",
+    "Not zero: see whether they are really gone, then `daicho feed pull <feed> --retire <number>`.",
+    ("feed",),
+)
 EVALUATIONS: Final = Metric(
     "daicho_evaluations_total",
     "counter",
@@ -149,6 +188,8 @@ TABLE: Final = (
     BATCH_SECONDS,
     LAG,
     DEAD_LETTERS,
+    DEAD_LETTERS_WAITING,
+    DEAD_LETTERS_OLDEST,
     PARKED_KEYS,
     TASK_RUNNING,
     TASK_STOPS,
@@ -157,6 +198,9 @@ TABLE: Final = (
     HTTP_REQUESTS,
     HTTP_SECONDS,
     FEED_ITEMS,
+    PULLS,
+    PULL_AGE,
+    PULL_HELD,
     EVALUATIONS,
     DELAY,
 )

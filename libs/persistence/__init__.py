@@ -2,7 +2,7 @@
 """PostgreSQL: pools and sessions scoped to bodies, staging by COPY, the tables every service has, migrations, roles."""
 
 from libs.persistence.migrations import SchemaDriftError, assert_no_drift, downgrade, upgrade
-from libs.persistence.pool import Pool, PoolConnection, PrivilegedRoleError, create_pool
+from libs.persistence.pool import Pool, PoolConnection, PrivilegedRoleError, WrittenJson, create_pool
 from libs.persistence.probes import OutboxProbe, PostgresProbe
 from libs.persistence.provisioning import dsn_for, owner_of, provision
 from libs.persistence.rls import disable_body_rls, enable_body_rls
@@ -32,6 +32,7 @@ __all__ = [
     "SchemaDriftError",
     "Sessions",
     "StagingTable",
+    "WrittenJson",
     "assert_no_drift",
     "copy_staging",
     "create_pool",

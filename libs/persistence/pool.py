@@ -78,8 +78,14 @@ async def _leave(_connection: object) -> None:
     """Instead of asyncpg's four statements at each release: what is set here ends with its transaction, locks and listeners with their owner."""
 
 
+class WrittenJson(str):
+    """JSON that is text already, for a JSON column: it is not written anew."""
+
+    __slots__ = ()
+
+
 def _jsonb_encode(value: object) -> bytes:
-    return b"\x01" + to_json(value)
+    return b"\x01" + (value.encode() if isinstance(value, WrittenJson) else to_json(value))
 
 
 def _jsonb_decode(data: bytes) -> object:

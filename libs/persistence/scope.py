@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import TypeAdapter
 
@@ -13,7 +13,9 @@ from libs.contracts.words import Slug
 from libs.persistence.pool import PoolConnection
 
 SETTING: Final = "daicho.bodies"
-_SLUGS: Final = TypeAdapter(frozenset[Slug])
+NO_BODY: Final = "-"
+"""In the place of a body on rows that are of none, or of one that is not known: for those who answer for the whole instance."""
+_SCOPE: Final = TypeAdapter(frozenset[Slug | Literal["-"]])
 
 
 @asynccontextmanager
@@ -36,4 +38,4 @@ async def scoped(connection: PoolConnection, bodies: Iterable[str]) -> AsyncIter
 
 def setting_of(bodies: Iterable[str]) -> str:
     """The value of the setting; ids hold no comma."""
-    return ",".join(sorted(_SLUGS.validate_python(frozenset(bodies))))
+    return ",".join(sorted(_SCOPE.validate_python(frozenset(bodies))))

@@ -109,11 +109,12 @@ class _Server(uvicorn.Server):
     def __init__(self, app: FastAPI, max_connections: int) -> None:
         super().__init__(
             uvicorn.Config(
-                app,
+                _BusyAsProblem(app, max_connections),
                 lifespan="on",
                 log_config=None,
                 server_header=False,
-                limit_concurrency=max_connections,
+                # beyond that, in plain text: connections that ask for nothing count too
+                limit_concurrency=2 * max_connections,
                 timeout_keep_alive=30,
                 timeout_graceful_shutdown=10,
             )
@@ -132,6 +133,31 @@ class _Server(uvicorn.Server):
             self.up.set_exception(AppNotStartedError("the application did not start; the log says why"))
         else:
             self.up.set_result(None)
+
+
+class _BusyAsProblem:
+    """Refuses a request while as many as `limit` are under way, and says when to come again."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self.app = app
+        self._limit = limit
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if self._under_way >= self._limit:
+            busy = problem_response(
+                Request(scope), ProblemType.BUSY, 503, "problems.busy", headers={"Retry-After": "5"}
+            )
+            await busy(scope, receive, send)
+            return
+        self._under_way += 1
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._under_way -= 1
 
 
 class _TooLargeAsProblem:

@@ -15,7 +15,8 @@ import structlog
 from joserfc.jwk import ECKey, JWKRegistry, RSAKey
 from pydantic import BaseModel
 
-from libs.security.settings import OidcSettings, SecureUrl
+from libs.contracts.addresses import SecureUrl
+from libs.security.settings import OidcSettings
 
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 MIN_RSA_BITS: Final = 2048

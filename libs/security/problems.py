@@ -31,6 +31,7 @@ _STATUS: Final = {
     ProblemType.PRECONDITION_REQUIRED: 428,
     ProblemType.CONFLICT: 409,
     ProblemType.BUSY: 503,
+    ProblemType.TOO_MANY: 429,
     ProblemType.INTERNAL: 500,
 }
 _TYPE_OF_STATUS: Final = {

@@ -3,34 +3,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from libs.contracts.addresses import SecureUrl
 
 Algorithm = Literal["ES256", "RS256", "PS256"]
-
-
-def _secure_url(url: str) -> str:
-    """TLS, or loopback: keys fetched in the clear could be anybody's."""
-    parts = urlsplit(url)
-    if parts.scheme == "https" and parts.hostname:
-        return url
-    if parts.scheme == "http" and parts.hostname and is_loopback(parts.hostname):
-        return url
-    raise ValueError("must be an https:// address, or http:// on loopback")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-SecureUrl = Annotated[str, AfterValidator(_secure_url)]
 
 
 class OidcSettings(BaseModel):

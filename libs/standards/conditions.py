@@ -52,14 +52,19 @@ class Condition:
 
 def compile_condition(source: str, names: frozenset[str]) -> Condition:
     """Compile a condition that may read `names`. Raises ConditionError for a mistake in it, or another name."""
-    try:
-        program = cel.compile(source)
-    except ValueError as error:
-        raise ConditionError(f"not a CEL expression: {_one_line(error)}") from error
+    program = compile_program(source)
     read = frozenset(program.variables())
     if unknown := sorted(read - names):
         raise ConditionError(f"unknown name {unknown[0]}: declare it in facts.yaml, or mend its spelling")
     return Condition(program, read)
+
+
+def compile_program(source: str) -> cel.Program:
+    """Compile an expression that may give anything. Raises ConditionError for a mistake in it."""
+    try:
+        return cel.compile(source)
+    except ValueError as error:
+        raise ConditionError(f"not a CEL expression: {_one_line(error)}") from error
 
 
 def fits(fact: Fact, value: object) -> bool:

@@ -1,21 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The doors over HTTP, and the register to read; a person's retirement of an asset; the dead letters."""
+"""The doors over HTTP, and the register to read; a person's retirement of an asset."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from aiokafka.errors import KafkaError, ProducerFenced
-from fastapi import APIRouter, Depends, FastAPI, Header, Path, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, SecretStr
 
-from libs.bus import KafkaSettings, parked_letters, release_key
-from libs.catalogue import text_pair
+from libs.bus import Caps, KafkaSettings
 from libs.contracts import (
     Asset,
     AssetKind,
@@ -26,25 +23,29 @@ from libs.contracts import (
     FeedItem,
     ProblemType,
     Profile,
-    Reason,
-    Text,
-    make_key,
-    parse_key,
 )
-from libs.contracts.topics import FEED
-from libs.contracts.words import LevelCode, RelationType, ShortText, Slug
+from libs.contracts.words import RelationType, ShortText, Slug
 from libs.observability import Metrics
 from libs.observability.metrics import FEED_ITEMS
 from libs.persistence import Sessions, driver_of
 from libs.security import FieldError, Guard, Identity, ProblemError, Role, TokenVerifier, authenticated
 from libs.security import create_app as secured_app
 from libs.security.preconditions import check_match, etag_of, required
-from services.inventory import store
-from services.inventory.domain import Scribe, Source, retire
-from services.inventory.doors import DOORS, Delivery, Door, Sent, Undecided, UnreadableError
+from services.inventory import lines, store
+from services.inventory.dead_letters.api import DeadLetterApi
+from services.inventory.domain import Part, Register
+from services.inventory.doors import DOORS, NDJSON, Delivery, Sent, UnreadableError
+from services.inventory.doors.entering import Version, as_problem, check_form, feed_of, media_type, numbered
+from services.inventory.doors.mapping import FeedMapping
 from services.inventory.doors.netbox import signature_fits
-from services.inventory.intake import Intake, Receipt, Ticket
-from services.inventory.worker import GROUP, PASSED_OVER, Clock
+from services.inventory.idempotency import Attempt
+from services.inventory.intake import Intake, Receipt
+from services.inventory.ledgers.api import LedgerApi
+from services.inventory.ledgers.columns import ColumnsByFeed
+from services.inventory.merges.api import MergeApi
+from services.inventory.netbox_pull.api import PullApi
+from services.inventory.receipts.api import ReceiptApi
+from services.inventory.worker import PASSED_OVER, Clock
 
 VERSION: Final = "1"
 MOST_A_PAGE: Final = 500
@@ -52,20 +53,7 @@ MOST_A_PAGE: Final = 500
 Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
 Feeder = Annotated[Identity, Depends(authenticated(Role.FEEDER))]
 Editor = Annotated[Identity, Depends(authenticated(Role.EDITOR))]
-Operator = Annotated[Identity, Depends(authenticated(Role.OPERATOR))]
 Limit = Annotated[int, Query(ge=1, le=MOST_A_PAGE)]
-
-
-class Decision(BaseModel):
-    """What a person has to decide: the cell (`/rows/<row>/<column>`) has a level of an earlier scale that may be any of `choices`.
-
-    Until the ledger says which, the asset is declared at the last of them, the highest. `decide` says by what to choose.
-    """
-
-    field: str
-    choices: tuple[LevelCode, ...]
-    detail: Text
-    decide: Text
 
 
 class Accepted(BaseModel):
@@ -73,19 +61,6 @@ class Accepted(BaseModel):
 
     receipts: tuple[Receipt, ...]
     passed_over: int = 0
-    decisions: tuple[Decision, ...] = ()
-
-
-class ItemOutcome(BaseModel):
-    """What became of an accepted item.
-
-    `pending`: not looked at yet. `applied`: this version made `revision`, now or when it was sent before. `parked`: put aside with all of its key, for `reason`, until released.
-    `ignored`: an older version, or nothing new.
-    """
-
-    status: Literal["pending", "applied", "parked", "ignored"]
-    revision: int | None = None
-    reason: Reason | None = None
 
 
 class RegisteredAsset(Asset):
@@ -144,38 +119,6 @@ class Count(BaseModel):
     assets: int
 
 
-class ParkedKey(BaseModel):
-    """A key whose records wait for a release."""
-
-    topic: str
-    key: str
-    reason: Reason
-    parked_at: datetime
-
-
-class DeadLetters(BaseModel):
-    """What waits, by reason and by body (`-` where the body is not known), and the keys parked, the longest first."""
-
-    by_reason: Mapping[Reason, int]
-    by_body: Mapping[str, Mapping[Reason, int]]
-    parked: tuple[ParkedKey, ...]
-
-
-class KeyToRelease(BaseModel):
-    """A parked key, as it stands on its topic."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    topic: Annotated[str, Field(max_length=249)] = FEED.name
-    key: Annotated[str, Field(min_length=1, max_length=1000)]
-
-
-class Released(BaseModel):
-    """How many records went back to their topic."""
-
-    records: int
-
-
 class SignedByFeed(Guard):
     """Lets a webhook pass only if it is signed with its feed's secret (NetBox, `X-Hook-Signature`)."""
 
@@ -206,12 +149,20 @@ class Api:
         kafka: KafkaSettings,
         clock: Clock,
         metrics: Metrics,
+        *,
+        caps: Caps = Caps(),  # noqa: B008 - it is frozen
+        columns: ColumnsByFeed | None = None,
+        mappings: Mapping[str, FeedMapping] = MappingProxyType({}),
     ) -> None:
+        self.receipts = ReceiptApi(sessions, profile)
+        self.pulls = PullApi(sessions, profile, clock)
+        self.ledgers = LedgerApi(sessions, intake, profile, earlier, columns or ColumnsByFeed(), clock)
+        self.merges = MergeApi(sessions, profile, clock)
+        self.dead_letters = DeadLetterApi(sessions, profile, kafka, caps, clock)
+        self._mappings = mappings
         self._sessions = sessions
         self._intake = intake
         self._profile = profile
-        self._earlier = earlier
-        self._kafka = kafka
         self._clock = clock
         self._items = metrics.counter(FEED_ITEMS)
         self._bodies = frozenset(profile.body_by_id)
@@ -219,15 +170,12 @@ class Api:
     def router(self, signed: SignedByFeed) -> APIRouter:
         router = APIRouter(prefix="/v1", tags=["inventory"])
         self._add_doors(router, signed)
-        router.get("/receipts/{receipt_id}")(self.receipt)
         router.get("/assets")(self.assets)
         router.get("/assets/{asset_id}")(self.asset)
         router.get("/assets/{asset_id}/history")(self.history)
         router.get("/assets/{asset_id}/relations")(self.relations)
         router.post("/assets/{asset_id}/retire")(self.retire)
         router.get("/summary")(self.summary)
-        router.get("/dead-letters")(self.dead_letters)
-        router.post("/dead-letters/release", status_code=202)(self.release)
         return router
 
     def _add_doors(self, router: APIRouter, signed: SignedByFeed) -> None:
@@ -244,66 +192,76 @@ class Api:
             "netbox": netbox,
             "netbox/objects": self.netbox_objects,
             "items": self.items,
-            "ledger": self.ledger,
+            "records": self.records,
+            "glpi": self.glpi,
         }
         for door, route in routes.items():
             add = router.post(
                 f"/feeds/{{feed}}/{door}",
                 status_code=202,
                 openapi_extra=_takes(door),
-                max_body_size=DOORS[door].max_bytes,
+                response_model=Accepted,
+                max_body_size=lines.MAX_BYTES if NDJSON in DOORS[door].media else DOORS[door].max_bytes,
             )
             add(route)
 
     async def items(
         self, feed: Slug, request: Request, caller: Feeder, traceparent: Annotated[str | None, Header()] = None
-    ) -> Accepted:
-        """Items in the plain feed format, `{"items": […]}`, at most 1,000: all of them or none."""
-        sent = Sent(await request.body(), self._feed(feed, caller))
+    ) -> Accepted | Response:
+        """Items in the plain feed format: `{"items": […]}`, at most 1,000, all of them or none; or as NDJSON, one a line.
+
+        Lines are taken each for itself and answered in their order, as NDJSON: `{"line": 1, "receipt": {…}}`, or `{"line": 2, "errors": […]}`
+        for one that is wrong. 202 where at least one was accepted, 422 where none was.
+        """
+        declared = feed_of(self._profile, feed, caller)
+        if media_type(content_type := request.headers.get("content-type", "")) == NDJSON:
+            check_form(declared, DOORS["items"].format, content_type, DOORS["items"].media)
+            reader = lines.LineReader(declared, lambda item: _may_speak(item, declared, caller))
+            return await lines.take(request, reader, self._intake, traceparent)
+        sent = Sent(await lines.body_within(request, DOORS["items"].max_bytes), declared)
         return await self._deliver("items", request, sent, traceparent, caller)
+
+    async def records(
+        self,
+        feed: Slug,
+        request: Request,
+        caller: Feeder,
+        version: Version = None,
+        traceparent: Annotated[str | None, Header()] = None,
+    ) -> Accepted:
+        """Records of any table, `{"records": [{…}, …]}`, at most 1,000, read by the feed's mapping: all of them or none.
+
+        `version` is of records for which the mapping names none; without it the time counts, in microseconds.
+        """
+        sent = await self._unnumbered(feed, request, caller, version)
+        return await self._deliver("records", request, sent, traceparent, caller)
+
+    async def glpi(
+        self,
+        feed: Slug,
+        request: Request,
+        caller: Feeder,
+        version: Version = None,
+        traceparent: Annotated[str | None, Header()] = None,
+    ) -> Accepted:
+        """An inventory in GLPI's JSON format, whole or partial: the machine, and the virtual machines that it names; all or none.
+
+        An inventory does not say when it was made: without `version` the time counts, in microseconds.
+        """
+        sent = await self._unnumbered(feed, request, caller, version)
+        return await self._deliver("glpi", request, sent, traceparent, caller)
+
+    async def _unnumbered(self, feed: Slug, request: Request, caller: Identity, version: int | None) -> Sent:
+        """What may bear no version, of a feed that a mapping may read."""
+        declared = feed_of(self._profile, feed, caller)
+        return Sent(await request.body(), declared, numbered(version, self._clock()), self._mappings.get(feed))
 
     async def netbox_objects(
         self, feed: Slug, request: Request, caller: Feeder, traceparent: Annotated[str | None, Header()] = None
     ) -> Accepted:
         """Objects as NetBox's REST API lists them, `{"object_type": "dcim.device", "objects": […]}`: all of them or none."""
-        sent = Sent(await request.body(), self._feed(feed, caller))
+        sent = Sent(await request.body(), feed_of(self._profile, feed, caller))
         return await self._deliver("netbox/objects", request, sent, traceparent, caller)
-
-    async def ledger(
-        self,
-        feed: Slug,
-        body: Slug,
-        request: Request,
-        caller: Feeder,
-        version: Annotated[int | None, Query(ge=0, le=2**63 - 1)] = None,
-        traceparent: Annotated[str | None, Header()] = None,
-    ) -> Accepted:
-        """A ledger of one body as CSV, in UTF-8 or cp932: all rows or none. Without `version` the time counts, in microseconds."""
-        declared = self._feed(feed, caller)
-        if body not in declared.bodies or not caller.may_feed(feed, body):
-            raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_body", feed=feed)
-        numbered = int(self._clock().timestamp() * 1_000_000) if version is None else version
-        sent = Sent(await request.body(), declared, body, numbered, self._earlier)
-        return await self._deliver("ledger", request, sent, traceparent, caller)
-
-    async def receipt(self, receipt_id: Annotated[str, Path(max_length=2000)], caller: Feeder) -> ItemOutcome:
-        """What became of an accepted item."""
-        try:
-            ticket = Ticket.read(receipt_id)
-        except ValueError:
-            raise ProblemError(ProblemType.NOT_FOUND, "inventory.receipt_not_found") from None
-        if ticket.body not in self._bodies or not caller.may_feed(ticket.feed, ticket.body):
-            raise ProblemError(ProblemType.NOT_FOUND, "inventory.receipt_not_found")
-        async with self._sessions.session(caller.scope(self._bodies)) as session:
-            if await store.next_offset(session, GROUP, FEED.name, ticket.partition) <= ticket.offset:
-                return ItemOutcome(status="pending")
-            source = Source(ticket.feed, ticket.source_key)
-            revision = await store.revision_by(session, source, ticket.source_version)
-            if revision is not None:
-                return ItemOutcome(status="applied", revision=revision)
-            key = make_key(self._profile.network_of(ticket.body), ticket.body, *source)
-            parked = await store.parked_key(session, GROUP, FEED.name, key)
-        return ItemOutcome(status="parked", reason=Reason(parked.reason)) if parked else ItemOutcome(status="ignored")
 
     async def assets(
         self,
@@ -329,8 +287,7 @@ class Api:
         """One asset; `ETag` is what `If-Match` of a change asks for."""
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             row = _there(await store.asset_of(session, asset_id))
-        response.headers["ETag"] = etag_of(row.revision)
-        return _registered(row)
+        return _with_etag(_registered(row), response)
 
     async def history(
         self, asset_id: UUID, caller: Reader, before: Annotated[int | None, Query(ge=1)] = None, limit: Limit = 100
@@ -367,25 +324,28 @@ class Api:
         retirement: Retirement,
         caller: Editor,
         response: Response,
+        attempt: Annotated[Attempt, Depends(Attempt)],
         if_match: Annotated[str | None, Header()] = None,
     ) -> RegisteredAsset:
-        """A person retires an asset; it stays in the register with its history."""
+        """A person retires an asset; it stays in the register with its history. With `Idempotency-Key` it may be sent again."""
         given = required(if_match)
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             row = _there(await store.asset_of(session, asset_id))
+            answered = await attempt.answered(session, caller, row.body, self._clock())
+            if answered is not None:
+                return _with_etag(RegisteredAsset.model_validate(answered), response)
             connection = await driver_of(session)
             await store.enter(connection, caller.scope(self._bodies), [row.state["network"]])
             # again, now that nobody else can change it
             await session.refresh(row)
             check_match(given, row.revision)
-            decision = retire(store.known_of(row), caller.subject, retirement.reason)
-            batch = store.Batch(self._clock())
-            scribe = Scribe(self._profile.municipality, batch.recorded_at)
-            batch.revisions.extend(scribe.write(revision) for revision in decision.revisions)
-            await store.write(connection, batch)
+            register = Register(self._profile, await store.concerned(connection, [str(asset_id)]))
+            register.add(Part(targets=await store.targets_under(connection, register.named())))
+            gone = register.retire(str(asset_id), caller.subject, retirement.reason)
+            await store.write_move(connection, self._profile, register, gone, self._clock())
             await session.refresh(row)
-        response.headers["ETag"] = etag_of(row.revision)
-        return _registered(row)
+            attempt.keep(session, _registered(row).model_dump(mode="json"))
+        return _with_etag(_registered(row), response)
 
     async def summary(self, caller: Reader) -> tuple[Count, ...]:
         """Counts by body, kind and status."""
@@ -393,74 +353,20 @@ class Api:
             rows = await store.counts(session)
         return tuple(Count(body=body, kind=kind, status=status, assets=count) for body, kind, status, count in rows)
 
-    async def dead_letters(self, caller: Operator, limit: Limit = 100) -> DeadLetters:
-        """What waits to be released."""
-        async with _broker():
-            letters = await parked_letters(self._kafka, consumer=GROUP)
-        reasons = [
-            (body, letter.letter.reason) for letter in letters if caller.may_read(body := self._body_of(letter.key))
-        ]
-        by_body: dict[str, Counter[Reason]] = {}
-        for body, reason in reasons:
-            by_body.setdefault(body, Counter())[reason] += 1
-        async with self._sessions.session(()) as session:
-            parked = await store.parked_keys(session, GROUP, limit)
-        return DeadLetters(
-            by_reason=Counter(reason for _, reason in reasons),
-            by_body=by_body,
-            parked=tuple(
-                ParkedKey(topic=row.topic, key=row.key.decode(), reason=Reason(row.reason), parked_at=row.parked_at)
-                for row in parked
-                if caller.may_read(self._body_of(row.key))
-            ),
-        )
-
-    async def release(self, wanted: KeyToRelease, caller: Operator) -> Released:
-        """Send the records of a parked key back to their topic, in their order."""
-        key = wanted.key.encode()
-        async with self._sessions.session(()) as session:
-            row = await store.parked_key(session, GROUP, wanted.topic, key)
-        if row is None or not caller.may_read(self._body_of(key)):
-            raise ProblemError(ProblemType.NOT_FOUND, "inventory.not_parked")
-        async with _broker():
-            count = await release_key(
-                self._kafka,
-                GROUP,
-                wanted.topic,
-                key,
-                caller.subject,
-                municipality=self._profile.municipality,
-                clock=self._clock,
-            )
-        return Released(records=count)
-
-    def _body_of(self, key: bytes | None) -> str:
-        try:
-            body = parse_key(key or b"").body
-        except ValueError:
-            return "-"
-        return body if body in self._bodies else "-"
-
-    def _feed(self, feed: str, caller: Identity) -> Feed:
-        known = self._profile.feed_by_id.get(feed)
-        if known is None or feed not in caller.feeds:
-            raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_feed", feed=feed)
-        return known
-
     async def _deliver(
         self, door: str, request: Request, sent: Sent, traceparent: str | None, caller: Identity | None = None
     ) -> Accepted:
         """`caller` None: a signature stands for the feed and all its bodies."""
-        _check_door(DOORS[door], sent.feed, request.headers.get("content-type", ""))
+        form, media = DOORS[door].format, DOORS[door].media
+        check_form(sent.feed, form, request.headers.get("content-type", ""), media)
         try:
             delivery = DOORS[door].read(sent)
         except UnreadableError as error:
-            raise _unreadable(error) from None
+            raise as_problem(error) from None
         self._check_bodies(delivery, sent.feed, caller)
         receipts = await self._intake.accept(delivery.items, traceparent)
         self._items.labels(sent.feed.id, PASSED_OVER).inc(delivery.passed_over)
-        decisions = tuple(map(_decision, delivery.undecided))
-        return Accepted(receipts=tuple(receipts), passed_over=delivery.passed_over, decisions=decisions)
+        return Accepted(receipts=tuple(receipts), passed_over=delivery.passed_over)
 
     def _check_bodies(self, delivery: Delivery, feed: Feed, caller: Identity | None) -> None:
         strangers = [
@@ -472,51 +378,21 @@ class Api:
             raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_body", feed=feed.id, errors=strangers)
 
 
-@asynccontextmanager
-async def _broker() -> AsyncIterator[None]:
-    """What the dead letters' topic is asked, told as problems where it cannot be had."""
-    try:
-        yield
-    except ProducerFenced:
-        raise ProblemError(ProblemType.CONFLICT, "inventory.released_meanwhile") from None
-    except (KafkaError, OSError) as error:
-        raise ProblemError(ProblemType.BUSY, "inventory.broker_busy", headers={"Retry-After": "5"}) from error
-
-
-def _check_door(door: Door, feed: Feed, content_type: str) -> None:
-    if feed.format != door.format:
-        raise ProblemError(ProblemType.CONFLICT, "inventory.wrong_door", feed=feed.id, format=feed.format)
-    if content_type.partition(";")[0].strip().lower() not in door.media:
-        raise ProblemError(ProblemType.UNSUPPORTED_MEDIA, "inventory.media", expected=", ".join(sorted(door.media)))
-
-
 def _takes(door: str) -> dict[str, Any]:
     """The body as OpenAPI tells it: a door reads it itself, byte for byte."""
-    kind = "string" if door == "ledger" else "object"
     return {
         "requestBody": {
             "required": True,
-            "content": {media: {"schema": {"type": kind}} for media in sorted(DOORS[door].media)},
+            "content": {
+                media: {"schema": {"type": "string" if media == NDJSON else "object"}}
+                for media in sorted(DOORS[door].media)
+            },
         }
     }
 
 
 def _may_speak(item: FeedItem, feed: Feed, caller: Identity | None) -> bool:
     return item.body in feed.bodies and (caller is None or caller.may_feed(feed.id, item.body))
-
-
-def _unreadable(error: UnreadableError) -> ProblemError:
-    errors = [FieldError(fault.field, fault.key, **fault.args) for fault in error.faults]
-    status = 400 if error.malformed else None
-    return ProblemError(ProblemType.INVALID, "problems.invalid", status=status, errors=errors, count=len(error.faults))
-
-
-def _decision(undecided: Undecided) -> Decision:
-    field, earlier, choices, decide = undecided
-    detail = text_pair(
-        "inventory.ledger.earlier_level", earlier=earlier, declared=choices[-1], choices=" / ".join(choices)
-    )
-    return Decision(field=field, choices=choices, detail=detail, decide=decide)
 
 
 def _there(row: store.AssetRow | None) -> store.AssetRow:
@@ -527,6 +403,11 @@ def _there(row: store.AssetRow | None) -> store.AssetRow:
 
 def _registered(row: store.AssetRow) -> RegisteredAsset:
     return RegisteredAsset.model_validate({**row.state, "revision": row.revision, "updated_at": row.updated_at})
+
+
+def _with_etag(asset: RegisteredAsset, response: Response) -> RegisteredAsset:
+    response.headers["ETag"] = etag_of(asset.revision)
+    return asset
 
 
 def _recorded(row: store.RevisionRow) -> RecordedRevision:
@@ -544,4 +425,6 @@ def create_app(
     """The service's application, without its health routes; does no I/O."""
     app = secured_app("Daicho inventory", verifier, version=VERSION, metrics=metrics)
     app.include_router(api.router(SignedByFeed(profile, secrets)))
+    for part in (api.ledgers, api.receipts, api.pulls, api.merges, api.dead_letters):
+        app.include_router(part.router())
     return app

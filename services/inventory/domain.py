@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from libs.contracts import (
     AssetChanged,
@@ -18,12 +19,14 @@ from libs.contracts import (
     FeedItemSubmitted,
     Profile,
     Reason,
-    RelationItem,
-    asset_id,
     make_key,
     source_urn,
 )
 from libs.contracts.envelope import CONTENT_TYPE
+from libs.contracts.keys import asset_id as made_from
+from services.inventory.composition import BY_ID, Authorities, Content, Told, compose, content_of
+from services.inventory.keeping import whole
+from services.inventory.matching import Agreement, Keys, compare, contradicts, digests, keys_of
 
 State = dict[str, Any]
 """An asset as the register keeps it and events carry it: `libs.contracts.Asset` as JSON, without nulls.
@@ -33,11 +36,14 @@ Its values are plain: enumerations would take five times as long to write.
 
 MOVED: Final = "moved"
 """Reason of the event by which an asset leaves its body for another."""
+MATCHED: Final = "matched"
+"""Reason of the event by which relations follow a source to the asset that it was known again in."""
 
 _ACTIVE: Final = AssetStatus.ACTIVE.value
 _RETIRED: Final = AssetStatus.RETIRED.value
 _TYPE: Final = AssetChanged.model_fields["type"].default
-_id_of = lru_cache(maxsize=65536)(asset_id)
+_NO_KEYS: Final = Keys(())
+_id_of = lru_cache(maxsize=65536)(made_from)
 
 
 class Refused(Exception):  # noqa: N818 - an item is refused; nothing is in error
@@ -64,11 +70,33 @@ class Source(NamedTuple):
     source_key: str
 
 
-class Known(NamedTuple):
-    """What the register has under one source key. `state` None: retired before it was ever told of."""
+class Link(NamedTuple):
+    """What a source told last: its content as JSON text, None where it retired what it never told of, and digests of its match keys.
 
+    `gone`: it has said since that the asset is gone; what it told before is kept.
+    """
+
+    feed: str
+    source_key: str
     asset_id: str
     source_version: int
+    told: str | None = None
+    gone: bool = False
+    keys: tuple[int, ...] = ()
+
+
+class Reading(NamedTuple):
+    """What an item tells, its match keys, and digests of them: made once, for a batch asks for them several times."""
+
+    item: FeedItem
+    content: Content
+    keys: Keys
+    digests: tuple[int, ...]
+
+
+class Held(NamedTuple):
+    """An asset as the register has it; `state` None where nothing was told of it yet."""
+
     revision: int = 0
     state: State | None = None
 
@@ -89,12 +117,66 @@ class Revision(NamedTuple):
     change: dict[str, Any]
 
 
+class Candidate(NamedTuple):
+    """Two assets that may be one, for a person to decide: that of `source`, and another in which its match keys were found.
+
+    `told_apart`: the feed knows the other asset too, under another source key.
+    """
+
+    asset_id: str
+    other_id: str
+    source: Source
+    evidence: tuple[Agreement, ...]
+    told_apart: bool
+
+
 class Decision(NamedTuple):
-    """What an item makes of what was known: the new knowledge, and none, one or (a move) two revisions."""
+    """What an item makes of what was known: its link and asset as they are now, and the revisions; `news` where the link says anything new,
+    `keys` digests of the match keys that it is told with for the first time.
+
+    Of the asset there are none, one or (a move) two. Where a source turns out to be of another asset than its relations' owners
+    expected, theirs follow.
+    """
 
     outcome: Outcome
-    known: Known
+    link: Link
+    held: Held
+    news: bool = False
     revisions: tuple[Revision, ...] = ()
+    candidates: tuple[Candidate, ...] = ()
+    keys: frozenset[int] = frozenset()
+
+
+class Move(NamedTuple):
+    """What a person's act makes of the register: links as they are now, and revisions."""
+
+    links: tuple[Link, ...]
+    revisions: tuple[Revision, ...]
+
+
+class MoveChanges(NamedTuple):
+    """What the revisions of a move say of who made them, and why: of the asset that sources come to, of those that they leave, of all others."""
+
+    into: dict[str, Any]
+    left: dict[str, Any]
+    others: dict[str, Any]
+
+
+class Part(NamedTuple):
+    """A part of the register: whole assets, with each link of every one.
+
+    `targets` are assets that only relations name; `waiting` has, for an id by which a source is named that was not seen yet, the
+    assets that name it.
+    """
+
+    links: Mapping[Source, Link] = {}
+    assets: Mapping[str, Held] = {}
+    targets: Mapping[Source, Target] = {}
+    waiting: Mapping[str, Collection[str]] = {}
+
+
+_NOTHING: Final = Part()
+_UNKNOWN: Final = Held()
 
 
 class Written(NamedTuple):
@@ -139,109 +221,374 @@ def _key_refused(key: bytes | None, network: str) -> Refused:
 class Register:
     """The part of the register that a batch is about; `take` changes it, item by item.
 
-    `known` has the assets that items of the batch speak of, `targets` those that only relations name.
+    It is made of what is known of the items' sources; before it takes them, `add` gives it what it asks for by `to_look_up`,
+    `expected` and `named`, in this order.
     """
 
-    def __init__(self, profile: Profile, known: Mapping[Source, Known], targets: Mapping[Source, Target]) -> None:
+    def __init__(self, profile: Profile, part: Part = _NOTHING) -> None:
         self._profile = profile
-        self._known = dict(known)
-        self._targets = targets
+        self._authorities = Authorities(profile)
+        self._matching = {feed.id for feed in profile.feeds if feed.match}
+        self._links: dict[Source, Link] = {}
+        self._assets: dict[str, Held] = {}
+        self._sources: dict[str, list[Source]] = {}
+        self._targets: dict[Source, Target] = {}
+        self._waiting: dict[str, set[str]] = {}
+        self._found: dict[int, set[Source]] = {}
+        self._read: dict[int, Reading] = {}
+        self._new: list[tuple[FeedItem, frozenset[int]]] = []
+        self.add(part)
+
+    def add(self, part: Part) -> None:
+        """Learn of more of the register; what is known already stays."""
+        for asset_id, held in part.assets.items():
+            self._assets.setdefault(asset_id, held)
+        for source, link in part.links.items():
+            if source not in self._links:
+                self._links[source] = link
+                self._sources.setdefault(link.asset_id, []).append(source)
+                self._find_by(link)
+        self._targets.update(part.targets)
+        for expected, asset_ids in part.waiting.items():
+            self._waiting.setdefault(expected, set()).update(asset_ids)
+
+    def to_look_up(self, items: Iterable[FeedItem]) -> set[int]:
+        """Digests of the match keys that items bring and their sources have not told before."""
+        wanted: set[int] = set()
+        for item in self._whole(items):
+            if item.operation == "upsert" and item.feed in self._matching and (brought := self._brought(item)):
+                wanted |= brought
+                if self._is_new(item):
+                    self._new.append((item, brought))
+        return wanted
+
+    def expected(self) -> set[str]:
+        """The ids by which relations may name sources that are new, and may be known again in other assets."""
+        times = Counter(digest for _, brought in self._new for digest in brought)
+        return {
+            self._asset_id(Source(item.feed, item.source_key))
+            for item, brought in self._new
+            if any(digest in self._found or times[digest] > 1 for digest in brought)
+        }
+
+    def named(self, items: Iterable[FeedItem] = ()) -> set[Source]:
+        """Sources that relations name and that are not known here: of the items, and of what else is told of assets of several sources."""
+        found: set[Source] = set()
+        items = list(items)
+        for item in self._whole(items):
+            for relation in item.relations:
+                found.add(Source(relation.feed or item.feed, relation.source_key))
+        own = {Source(item.feed, item.source_key) for item in items}
+        for source, link in self._links.items():
+            if link.told is not None and (source not in own or len(self._sources[link.asset_id]) > 1):
+                found.update(Source(feed, key) for _, feed, key in from_json(link.told).get("relations", ()))
+        return {source for source in found - self._links.keys() if source.feed != BY_ID}
 
     def take(self, item: FeedItem) -> Decision:
         """Reconcile an item whose authority was checked, and remember the result. Raises Refused."""
         source = Source(item.feed, item.source_key)
-        before = self._known.get(source) or Known(self._asset_id(source), source_version=-1)
-        decision = self._decide(before, item)
-        self._known[source] = decision.known
-        return decision
-
-    def _decide(self, known: Known, item: FeedItem) -> Decision:
-        if _comes_late(known, item):
-            return Decision(Outcome.IGNORED, known)
+        link = self._links.get(source)
+        if link is None:
+            link = Link(item.feed, item.source_key, self._asset_id(source), source_version=-1)
+        if _comes_late(link, item):
+            return Decision(Outcome.IGNORED, link, self.held(link.asset_id))
         if item.operation == "retire":
-            return _retired(known, item.source_version, _change_of(item))
-        relations, left_out = self._relations(item)
-        network = self._profile.network_of(item.body)
-        change = _change_of(item, Reason.OTHER_NETWORK_RELATION if left_out else None)
-        return _upserted(known, item.source_version, _state_of(item, known.asset_id, network, relations), change)
+            return self._take_retirement(source, link, item)
+        return self._take_content(source, link, self._filled_in(item))
 
-    def _relations(self, item: FeedItem) -> tuple[list[dict[str, str]], bool]:
+    def retire(self, asset_id: str, actor: str, reason: str) -> Move:
+        """A person retires an asset: the word of every source of it is over, and any may bring it back by telling of it anew."""
+        gone = tuple(link._replace(gone=True) for link in self.links_of(asset_id))
+        for link in gone:
+            self._links[Source(link.feed, link.source_key)] = link
+        return Move(gone, self._revise(asset_id, self._composed(asset_id), {"actor": actor, "reason": reason}))
+
+    def move(self, sources: Iterable[Source], into: str, changes: MoveChanges) -> Move:
+        """Let sources tell of another asset, and compose anew both and all else that is known here, for relations lead elsewhere now.
+
+        An asset that no source is left to is retired.
+        """
+        moved: dict[Source, Link] = {}
+        left: set[str] = set()
+        for source in sources:
+            link = self._links[source]
+            left.add(link.asset_id)
+            moved[source] = link._replace(asset_id=into)
+            self._remember(source, moved[source])
+        revisions = self._revise(into, self._composed(into), changes.into)
+        for asset_id in sorted(self._assets.keys() - left - {into}):
+            revisions += self._revise(asset_id, self._composed(asset_id), changes.others)
+        for asset_id in sorted(left):
+            revisions += self._revise(asset_id, self._composed(asset_id), changes.left)
+        return Move(tuple(moved.values()), revisions)
+
+    def held(self, asset_id: str) -> Held:
+        """An asset as it is now."""
+        return self._assets.get(asset_id) or _UNKNOWN
+
+    def links_of(self, asset_id: str) -> list[Link]:
+        """What each source of an asset tells."""
+        return [self._links[source] for source in self._sources.get(asset_id, ())]
+
+    def _whole(self, items: Iterable[FeedItem]) -> Iterator[FeedItem]:
+        """The items with what they keep filled in, as they will be when they are taken one after another."""
+        before: dict[Source, Content] = {}
+        for item in items:
+            if item.operation == "retire":
+                yield item
+                continue
+            source = Source(item.feed, item.source_key)
+            filled = self._filled_in(item, before.get(source))
+            before[source] = self._reading(filled).content
+            yield filled
+
+    def _filled_in(self, item: FeedItem, before: Content | None = None) -> FeedItem:
+        """An item with what it keeps as its source told it, `before` or as it is known."""
+        if not item.kept:
+            return item
+        link = self._links.get(Source(item.feed, item.source_key))
+        told = link.told if link is not None else None
+        return whole(item, before or (from_json(told) if told is not None else None))
+
+    def _take_retirement(self, source: Source, link: Link, item: FeedItem) -> Decision:
+        after = link._replace(source_version=item.source_version, gone=True)
+        if self._remember(source, after) == 1:
+            before = self.held(link.asset_id).state
+            state = None if before is None else {**before, "status": _RETIRED}
+        else:
+            state = self._composed(link.asset_id)
+        revisions = self._revise(link.asset_id, state, _change_of(item))
+        return self._decision(link, after, revisions)
+
+    def _take_content(self, source: Source, link: Link, item: FeedItem) -> Decision:
+        _, content, keys, found_by = self._reading(item)
+        told = to_json(content).decode()
+        after = Link(item.feed, item.source_key, link.asset_id, item.source_version, told, gone=False, keys=found_by)
+        if told == link.told and found_by == link.keys and not link.gone:
+            self._links[source] = after
+            return self._decision(link, after, ())
+        brought = self._brought(item) if found_by else frozenset()
+        same, candidates = self._match(item, link, keys, brought) if brought else (None, ())
+        if same is not None:
+            after = after._replace(asset_id=same)
+        network = self._profile.network_of(item.body)
+        relations, left_out = self._relations(after.asset_id, content["relations"], network)
+        if left_out and self._profile.feed_by_id[item.feed].format != "netbox":
+            raise self._other_network(item, network)
+        if self._remember(source, after) == 1:
+            named = {"name": item.source_key, **content}
+            state: State | None = self._state(after.asset_id, named, relations, _ACTIVE)
+        else:
+            state = self._composed(after.asset_id)
+        change = _change_of(item, Reason.OTHER_NETWORK_RELATION if left_out else None)
+        revisions = self._revise(after.asset_id, state, change)
+        self._find_by(after)
+        if same is not None:
+            revisions += self._redirected(link.asset_id, same)
+        return self._decision(link, after, revisions)._replace(candidates=candidates, keys=brought)
+
+    def _decision(self, before: Link, after: Link, revisions: tuple[Revision, ...]) -> Decision:
+        outcome = Outcome.APPLIED if revisions else Outcome.UNCHANGED
+        return Decision(outcome, after, self.held(after.asset_id), after != before, revisions)
+
+    def _remember(self, source: Source, link: Link) -> int:
+        """How many sources the link's asset now has."""
+        before = self._links.get(source)
+        self._links[source] = link
+        sources = self._sources.setdefault(link.asset_id, [])
+        if before is None or before.asset_id != link.asset_id:
+            sources.append(source)
+            if before is not None:
+                self._sources[before.asset_id].remove(source)
+        return len(sources)
+
+    def _composed(self, asset_id: str) -> State | None:
+        """The state that all that is told of an asset gives; None if nothing ever was."""
+        told = [
+            Told(link.feed, link.source_key, from_json(link.told), link.gone)
+            for link in self.links_of(asset_id)
+            if link.told is not None
+        ]
+        if not told:
+            before = self.held(asset_id).state
+            return None if before is None else {**before, "status": _RETIRED}
+        content, active, _ = compose(self._authorities, told)
+        relations, _ = self._relations(asset_id, content["relations"], self._profile.network_of(content["body"]))
+        return self._state(asset_id, content, relations, _ACTIVE if active else _RETIRED)
+
+    def _relations(
+        self, asset_id: str, told: Iterable[Sequence[str]], network: str
+    ) -> tuple[list[dict[str, str]], bool]:
         """The relations in one order, each once, and whether some were left out.
 
         A relation to an asset known to be on another network is an error of the item (design §4). Equipment records tell of the
         world as it is and have nobody who could correct a single item, so there the asset is kept and only the relation left out.
+        One that has come to lead to the asset itself says nothing.
         """
-        network = self._profile.network_of(item.body)
-        keeps = self._profile.feed_by_id[item.feed].format == "netbox"
         found: set[tuple[str, str]] = set()
         left_out = False
-        for position, relation in enumerate(item.relations):
-            target = self._target(item, relation)
-            if target.network in (None, network):
-                found.add((relation.type.value, target.asset_id))
-            elif keeps:
+        for kind, feed, source_key in told:
+            target = self._target(Source(feed, source_key))
+            if target.network is None and self._matching:
+                self._waiting.setdefault(target.asset_id, set()).add(asset_id)
+            if target.network not in (None, network):
                 left_out = True
-            else:
-                raise Refused(Reason.OTHER_NETWORK_RELATION, f"data.relations.{position}.source_key")
+            elif target.asset_id != asset_id:
+                found.add((kind, target.asset_id))
         return [{"type": kind, "asset_id": target_id} for kind, target_id in sorted(found)], left_out
 
-    def _target(self, item: FeedItem, relation: RelationItem) -> Target:
-        source = Source(relation.feed or item.feed, relation.source_key)
-        known = self._known.get(source)
-        if known is not None:
-            return Target(known.asset_id, known.state["network"] if known.state else None)
+    def _other_network(self, item: FeedItem, network: str) -> Refused:
+        position = next(
+            position
+            for position, relation in enumerate(item.relations)
+            if self._target(Source(relation.feed or item.feed, relation.source_key)).network not in (None, network)
+        )
+        return Refused(Reason.OTHER_NETWORK_RELATION, f"data.relations.{position}.source_key")
+
+    def _target(self, source: Source) -> Target:
+        link = self._links.get(source)
+        if link is not None:
+            state = self.held(link.asset_id).state
+            return Target(link.asset_id, state["network"] if state else None)
         return self._targets.get(source) or Target(self._asset_id(source), None)
 
+    def _redirected(self, expected: str, joined: str) -> tuple[Revision, ...]:
+        """Revisions of the assets whose relations name a source by an id that it did not come to have."""
+        there = self.held(joined).state
+        change = {"reason": MATCHED, "merged_from": expected, "merged_into": joined}
+        revisions: tuple[Revision, ...] = ()
+        for asset_id in sorted(self._waiting.pop(expected, ())):
+            state = self.held(asset_id).state
+            if state is None or there is None:
+                continue
+            found = {(one["type"], one["asset_id"]) for one in state["relations"]}
+            led = {kind for kind, to in found if to == expected}
+            kept = {(kind, to) for kind, to in found if to != expected}
+            if asset_id != joined and state["network"] == there["network"]:
+                kept |= {(kind, joined) for kind in led}
+            relations = [{"type": kind, "asset_id": to} for kind, to in sorted(kept)]
+            revisions += self._revise(asset_id, {**state, "relations": relations}, change)
+        return revisions
+
+    def _match(
+        self, item: FeedItem, link: Link, keys: Keys, brought: Collection[int]
+    ) -> tuple[str | None, tuple[Candidate, ...]]:
+        """The asset in which a new source is known again, or those that it may be the same as.
+
+        Only one asset may agree, in no key may it contradict what counts for more, and no other source key of the same feed may be
+        live on it: a feed knows its own assets apart. A source that has an asset already stays with it.
+        """
+        hits: dict[str, tuple[Agreement, ...]] = {}
+        for source in {source for digest in brought for source in self._found.get(digest, ())}:
+            asset_id = self._links[source].asset_id
+            if asset_id != link.asset_id and asset_id not in hits and self._within_reach(item, asset_id):
+                evidence = compare(keys, map(self._keys_told, self.links_of(asset_id)))
+                if any(one.agrees for one in evidence):
+                    hits[asset_id] = evidence
+        told_apart = {other for other in hits if self._is_told_apart(link, other)}
+        if link.told is None and len(hits) == 1 and not told_apart:
+            ((asset_id, evidence),) = hits.items()
+            if not contradicts(evidence):
+                return asset_id, ()
+        source = Source(item.feed, item.source_key)
+        return None, tuple(
+            Candidate(link.asset_id, other, source, evidence, other in told_apart)
+            for other, evidence in sorted(hits.items())
+        )
+
+    def _within_reach(self, item: FeedItem, asset_id: str) -> bool:
+        """An asset of the same network and body, or of another body where the feed's scope has both."""
+        state = self.held(asset_id).state
+        if state is None or state["network"] != self._profile.network_of(item.body):
+            return False
+        scope = self._profile.feed_by_id[item.feed].scope
+        return state["body"] == item.body or (scope is not None and {state["body"], item.body} <= scope.bodies)
+
+    def _is_told_apart(self, link: Link, asset_id: str) -> bool:
+        return any(other.feed == link.feed and not other.gone for other in self.links_of(asset_id))
+
+    def _is_new(self, item: FeedItem) -> bool:
+        link = self._links.get(Source(item.feed, item.source_key))
+        return link is None or link.told is None
+
+    def _reading(self, item: FeedItem) -> Reading:
+        """It is asked for several times; the item is kept with it, so that no other takes its place."""
+        read = self._read.get(id(item))
+        if read is None:
+            content, keys, found_by = content_of(item), _NO_KEYS, ()
+            if item.feed in self._matching:
+                keys = keys_of(self._profile.feed_by_id[item.feed], item.source_key, content)
+                found_by = tuple(sorted(digests(self._profile.network_of(item.body), keys)))
+            read = self._read[id(item)] = Reading(item, content, keys, found_by)
+        return read
+
+    def _keys_told(self, link: Link) -> Keys:
+        feed = self._profile.feed_by_id.get(link.feed)
+        if feed is None or not feed.match or link.told is None:
+            return _NO_KEYS
+        return keys_of(feed, link.source_key, from_json(link.told))
+
+    def _brought(self, item: FeedItem) -> frozenset[int]:
+        """Digests of match keys that an item brings and its source has not told before."""
+        found_by = frozenset(self._reading(item).digests)
+        link = self._links.get(Source(item.feed, item.source_key))
+        return found_by if link is None else found_by.difference(link.keys)
+
+    def _find_by(self, link: Link) -> None:
+        """Let later items of the batch find the link by its match keys; by former ones, too, for who finds it compares."""
+        for digest in link.keys:
+            self._found.setdefault(digest, set()).add(Source(link.feed, link.source_key))
+
     def _asset_id(self, source: Source) -> str:
-        return _id_of(self._profile.municipality, source.feed, source.source_key)
+        return source.source_key if source.feed == BY_ID else _id_of(self._profile.municipality, *source)
+
+    def _state(self, asset_id: str, content: Content, relations: list[dict[str, str]], status: str) -> State:
+        body = content["body"]
+        state: State = {
+            "asset_id": asset_id,
+            "body": body,
+            "network": self._profile.network_of(body),
+            "kind": content["kind"],
+            "name": content["name"],
+            "status": status,
+            "facts": content["facts"],
+            "declared": content["declared"],
+            "relations": relations,
+        }
+        for name in ("section", "zone"):
+            if name in content:
+                state[name] = content[name]
+        return state
+
+    def _revise(self, asset_id: str, after: State | None, change: dict[str, Any]) -> tuple[Revision, ...]:
+        revisions = _revisions(self.held(asset_id), after, change)
+        if revisions:
+            self._assets[asset_id] = Held(revisions[-1].revision, revisions[-1].after)
+        return revisions
 
 
-def retire(known: Known, actor: str, reason: str) -> Decision:
-    """A person retires an asset; its source may bring it back by telling of it anew."""
-    return _retired(known, known.source_version, {"actor": actor, "reason": reason})
-
-
-def _comes_late(known: Known, item: FeedItem) -> bool:
+def _comes_late(link: Link, item: FeedItem) -> bool:
     """Whether what is known is newer than the item.
 
     Of two items of one version, a retirement wins, and else the one that arrives later: NetBox's `last_updated` does not move
     with every change, a deletion bears that of the update before it, and a later full read must be able to mend what was missed.
     """
-    if item.source_version != known.source_version:
-        return item.source_version < known.source_version
-    gone = known.state is None or known.state["status"] == _RETIRED
-    return gone and item.operation == "upsert"
+    if item.source_version != link.source_version:
+        return item.source_version < link.source_version
+    return link.gone and item.operation == "upsert"
 
 
-def _retired(known: Known, source_version: int, change: dict[str, Any]) -> Decision:
-    if known.state is None or known.state["status"] == _RETIRED:
-        return Decision(Outcome.UNCHANGED, _moved_on(known, source_version))
-    after = {**known.state, "status": _RETIRED}
-    revision = Revision(known.revision + 1, known.state, after, change)
-    return _applied(known, source_version, revision)
-
-
-def _upserted(known: Known, source_version: int, after: State, change: dict[str, Any]) -> Decision:
-    before = known.state
+def _revisions(held: Held, after: State | None, change: dict[str, Any]) -> tuple[Revision, ...]:
+    """None where nothing changes; two where the asset moves, for each body sees its own part."""
+    before, number = held.state, held.revision + 1
+    if after is None:
+        return ()
     if before is None or before["body"] == after["body"]:
-        if before is not None and _same(before, after):
-            return Decision(Outcome.UNCHANGED, _moved_on(known, source_version))
-        return _applied(known, source_version, Revision(known.revision + 1, before, after, change))
+        return () if before is not None and _same(before, after) else (Revision(number, before, after, change),)
     if before["status"] == _RETIRED:
-        return _applied(known, source_version, Revision(known.revision + 1, None, after, change))
-    gone = {**before, "status": _RETIRED}
-    leaves = Revision(known.revision + 1, before, gone, {**change, "reason": MOVED})
-    arrives = Revision(known.revision + 2, None, after, change)
-    return _applied(known, source_version, leaves, arrives)
-
-
-def _applied(known: Known, source_version: int, *revisions: Revision) -> Decision:
-    last = revisions[-1]
-    return Decision(Outcome.APPLIED, Known(known.asset_id, source_version, last.revision, last.after), revisions)
-
-
-def _moved_on(known: Known, source_version: int) -> Known:
-    return Known(known.asset_id, source_version, known.revision, known.state)
+        return (Revision(number, None, after, change),)
+    leaves = Revision(number, before, {**before, "status": _RETIRED}, {**change, "reason": MOVED})
+    return (leaves, Revision(number + 1, None, after, change))
 
 
 def _same(one: State, other: State) -> bool:
@@ -249,25 +596,6 @@ def _same(one: State, other: State) -> bool:
     return one == other and all(
         isinstance(value, bool) == isinstance(other["facts"][name], bool) for name, value in one["facts"].items()
     )
-
-
-def _state_of(item: FeedItem, known_as: str, network: str, relations: list[dict[str, str]]) -> State:
-    state: State = {
-        "asset_id": known_as,
-        "body": item.body,
-        "network": network,
-        "kind": item.kind.value,
-        "name": item.name or item.source_key,
-        "status": _ACTIVE,
-        "facts": item.facts,
-        "declared": {name: level for name, level in item.declared.__dict__.items() if level is not None},
-        "relations": relations,
-    }
-    if item.section is not None:
-        state["section"] = item.section
-    if item.zone is not None:
-        state["zone"] = item.zone.value
-    return state
 
 
 def _change_of(item: FeedItem, reason: str | None = None) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import asyncio
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -29,13 +31,11 @@ from libs.contracts import (
 from libs.contracts.topics import FEED, MAX_VALUE_BYTES
 from libs.observability import ProbeResult, child_of
 from libs.security import FieldError, ProblemError
+from services.inventory.backpressure import SOON, Bounds, Gate
 from services.inventory.worker import Clock
 
 PATIENCE: Final = 10.0
 """Seconds in which the broker must have taken a delivery."""
-MOST_WAITING: Final = 100_000
-"""Items on their way to the broker; more are not accepted."""
-_RETRY_AFTER: Final = {"Retry-After": "5"}
 _STOP_PATIENCE: Final = 3.0
 
 _log = structlog.get_logger(__name__)
@@ -88,14 +88,21 @@ class Intake:
 
     name = "intake"
 
-    def __init__(self, kafka: KafkaSettings, profile: Profile, clock: Clock, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        profile: Profile,
+        clock: Clock,
+        patience: float = PATIENCE,
+        gate: Gate | None = None,
+    ) -> None:
+        self._gate = gate or Gate(Bounds(), clock)
         self._kafka = kafka
         self._profile = profile
         self._clock = clock
         self._patience = patience
         self._producer: AIOKafkaProducer | None = None
         self._connecting = asyncio.Lock()
-        self._waiting = 0
 
     async def stop(self) -> None:
         """Close the producer; the next item makes another."""
@@ -109,28 +116,29 @@ class Intake:
             await producer.client.fetch_all_metadata()
         except (KafkaError, OSError):
             return ProbeResult(ok=False, code="broker")
-        return ProbeResult(ok=True, measures={"waiting": float(self._waiting)})
+        return ProbeResult(ok=True, measures={"waiting": float(self._gate.waiting)})
 
     async def accept(self, items: Sequence[FeedItem], traceparent: str | None) -> list[Receipt]:
         """Returns when the broker has every item. Raises ProblemError: 422 for an item too large to be read again, with nothing
-        written; 503 with `Retry-After` where the broker does not take them in time.
+        written; 429 or 503 with `Retry-After` where they cannot be kept (`Gate`), or where the broker does not take them in time.
 
         Some may then have been taken: to send them again does no harm, for a version counts once.
         """
         if not items:
             return []
-        events = [self._event(item, child_of(traceparent)) for item in items]
-        values = [event.model_dump_json(exclude_none=True).encode() for event in events]
+        now = self._clock()
+        events = [submission(self._profile, item, now, child_of(traceparent)) for item in items]
+        values = [value_of(event) for event in events]
         _check_sizes(values)
-        if self._waiting + len(items) > MOST_WAITING:
-            raise ProblemError(ProblemType.BUSY, "inventory.broker_busy", headers=_RETRY_AFTER)
+        self._gate.enter(items[0].feed, [len(value) for value in values])
         try:
             places = await self._written(events, values)
         except (KafkaError, OSError, TimeoutError) as error:
             _log.warning("feed topic takes nothing", error=type(error).__name__)
             if not isinstance(error, TimeoutError):
                 await self.stop()
-            raise ProblemError(ProblemType.BUSY, "inventory.broker_busy", headers=_RETRY_AFTER) from error
+            raise ProblemError(ProblemType.BUSY, "inventory.broker_busy", headers={"Retry-After": SOON}) from error
+        self._gate.backlog.add(items[0].feed, [(place.partition, place.offset) for place in places])
         return [
             Receipt.of(
                 Ticket(place.partition, place.offset, item.body, item.feed, item.source_key, item.source_version)
@@ -139,9 +147,15 @@ class Intake:
         ]
 
     async def _written(self, events: Sequence[FeedItemSubmitted], values: Sequence[bytes]) -> list[Any]:
+        sent: list[asyncio.Future[Any]] = []
         async with asyncio.timeout(self._patience):
-            producer = await self._connected()
-            sent = [await self._send(producer, event, value) for event, value in zip(events, values, strict=True)]
+            try:
+                producer = await self._connected()
+                for event, value in zip(events, values, strict=True):
+                    sent.append(await self._send(producer, event, value))
+            finally:
+                for event, value in zip(events[len(sent) :], values[len(sent) :], strict=True):
+                    self._gate.leave(event.data.feed, len(value))
             # not `gather`, which would take back what is on its way
             await asyncio.wait(sent)
         return [future.result() for future in sent]
@@ -166,30 +180,40 @@ class Intake:
             return self._producer
 
     async def _send(self, producer: AIOKafkaProducer, event: FeedItemSubmitted, value: bytes) -> asyncio.Future[Any]:
-        item = event.data
-        key = make_key(event.network or "", item.body, item.feed, item.source_key)
+        key = key_of(event)
         future: asyncio.Future[Any] = await producer.send(FEED.name, key=key, value=value, headers=kafka_headers(event))
-        self._waiting += 1
-        future.add_done_callback(self._arrived)
+        future.add_done_callback(partial(self._arrived, event.data.feed, len(value)))
         return future
 
-    def _arrived(self, future: asyncio.Future[Any]) -> None:
-        self._waiting -= 1
+    def _arrived(self, feed: str, size: int, future: asyncio.Future[Any]) -> None:
+        self._gate.leave(feed, size)
         # the caller may have given up on it: an error that nobody reads is no error
         if not future.cancelled():
             future.exception()
 
-    def _event(self, item: FeedItem, traceparent: str) -> FeedItemSubmitted:
-        return FeedItemSubmitted(
-            id=secrets.token_hex(16),
-            source=source_urn(self._profile.municipality, item.body, item.feed),
-            subject=item.source_key,
-            time=self._clock(),
-            body=item.body,
-            network=self._profile.network_of(item.body),
-            traceparent=traceparent,
-            data=item,
-        )
+
+def submission(profile: Profile, item: FeedItem, now: datetime, traceparent: str) -> FeedItemSubmitted:
+    """An item of a declared body as it goes to the feed topic."""
+    return FeedItemSubmitted(
+        id=secrets.token_hex(16),
+        source=source_urn(profile.municipality, item.body, item.feed),
+        subject=item.source_key,
+        time=now,
+        body=item.body,
+        network=profile.network_of(item.body),
+        traceparent=traceparent,
+        data=item,
+    )
+
+
+def key_of(event: FeedItemSubmitted) -> bytes:
+    item = event.data
+    return make_key(event.network or "", item.body, item.feed, item.source_key)
+
+
+def value_of(event: FeedItemSubmitted) -> bytes:
+    """What an item leaves out is not written."""
+    return event.model_dump_json(exclude_none=True).encode()
 
 
 def _check_sizes(values: Sequence[bytes]) -> None:

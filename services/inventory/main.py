@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts the rooms of the service: `python -m services.inventory.main [api] [worker] [relay]`, or `migrate`.
+"""Starts the rooms of the service: `python -m services.inventory.main [api] [worker] [relay] [pull] [debezium]`, or `migrate`.
 
-With no room named, the first three run in one process. Every process answers under `/health`.
+With no room named, the first five run in one process. Every process answers under `/health`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import sys
 from collections.abc import Collection, Coroutine
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Final
 
 import httpx
 
-from libs.bus import OffsetConsumer, OutboxRelay, Subscription
-from libs.contracts import Profile
-from libs.contracts.topics import FEED
+from libs.bus import OffsetConsumer, OutboxRelay, PartitionWorker, Subscription
+from libs.contracts import Feed, Profile
+from libs.contracts.topics import DEADLETTERS, FEED
 from libs.observability import Metrics, Probe, configure_logging
 from libs.observability.health import Health
 from libs.persistence import OutboxProbe, Pool, PostgresProbe, Sessions, create_pool, upgrade
@@ -24,11 +25,15 @@ from libs.rooms import run_rooms, run_until_signal
 from libs.security import RemoteKeys, TokenVerifier, serving
 from libs.security import create_app as secured_app
 from services.inventory.api import VERSION, Api, create_app
+from services.inventory.backpressure import Gate, WorkerWatch
+from services.inventory.dead_letters.projector import PROJECTION, LetterProjector, WaitingLetters
+from services.inventory.debezium import ChangeHandler, group_of
 from services.inventory.intake import Intake
+from services.inventory.netbox_pull.room import NetboxRoom
 from services.inventory.settings import MigrationSettings, Settings
 from services.inventory.worker import GROUP, FeedWriter
 
-ROOMS: Final = ("api", "worker", "relay")
+ROOMS: Final = ("api", "worker", "relay", "pull", "debezium")
 MIGRATE: Final = "migrate"
 SERVICE: Final = "inventory"
 
@@ -44,21 +49,26 @@ class Service:
         self._settings = settings
         self._stack = stack
         self._profile: Profile = settings.read_profile()
+        self._mappings = settings.read_mappings(self._profile)
         self._metrics = Metrics()
         self._probes: list[Probe] = []
+        self._work: list[Coroutine[Any, Any, None]] = []
 
     async def run(self, rooms: Collection[str]) -> None:
         """Run the rooms until cancelled, or until one of them fails."""
         pool = await create_pool(self._settings.postgres)
         self._stack.push_async_callback(pool.close)
         self._probes.append(PostgresProbe(pool))
-        work: list[Coroutine[Any, Any, None]] = []
         if "worker" in rooms:
-            work.append(self._worker(pool))
+            self._work += [self._worker(pool), *self._letters(pool)]
         if "relay" in rooms:
-            work.append(self._relay(pool))
+            self._work.append(self._relay(pool))
+        if "pull" in rooms:
+            self._work += self._pulls(pool)
+        if "debezium" in rooms:
+            self._work += [self._changes(feed, topic) for feed in self._profile.feeds for topic in feed.topics]
         await self._serve(with_api="api" in rooms)
-        await run_rooms(work)
+        await run_rooms(self._work)
 
     def _worker(self, pool: Pool) -> Coroutine[Any, Any, None]:
         writer = FeedWriter(self._profile, utc_now, self._metrics)
@@ -66,10 +76,52 @@ class Service:
         self._probes.append(worker)
         return worker.run()
 
+    def _letters(self, pool: Pool) -> list[Coroutine[Any, Any, None]]:
+        projector = LetterProjector(self._profile)
+        consumer = OffsetConsumer(self._subscription(PROJECTION, DEADLETTERS.name), pool, projector.apply)
+        waiting = WaitingLetters(pool, self._profile.body_by_id, self._metrics, utc_now)
+        self._probes += [consumer, waiting]
+        return [consumer.run(), waiting.run()]
+
     def _relay(self, pool: Pool) -> Coroutine[Any, Any, None]:
         relay = OutboxRelay(pool, self._settings.kafka, f"{SERVICE}-relay", self._metrics)
         self._probes += [relay, OutboxProbe(pool, self._metrics)]
         return relay.run()
+
+    def _changes(self, feed: Feed, topic: str) -> Coroutine[Any, Any, None]:
+        subscription = self._subscription(group_of(topic), topic)
+        mapping = self._mappings[feed.id]
+        reader = PartitionWorker(subscription, lambda _: ChangeHandler(subscription, self._profile, feed, mapping))
+        self._probes.append(reader)
+        return reader.run()
+
+    def _pulls(self, pool: Pool) -> list[Coroutine[Any, Any, None]]:
+        """One for each feed that declares where it is to be pulled from."""
+        tokens = self._settings.read_feed_tokens()
+        rooms = [
+            NetboxRoom(pool, feed, tokens.get(feed.id), self._intake, utc_now, self._metrics)
+            for feed in self._profile.feeds
+            if feed.pull is not None
+        ]
+        self._probes += rooms
+        return [room.run() for room in rooms]
+
+    @cached_property
+    def _sessions(self) -> Sessions:
+        sessions = Sessions(self._settings.postgres)
+        self._stack.push_async_callback(sessions.close)
+        return sessions
+
+    @cached_property
+    def _intake(self) -> Intake:
+        """One for all that takes items in, behind one gate that is told how far the worker is."""
+        gate = Gate(self._settings.intake, utc_now)
+        watch = WorkerWatch(self._settings.kafka, self._sessions, gate, utc_now)
+        self._work.append(watch.run())
+        intake = Intake(self._settings.kafka, self._profile, utc_now, gate=gate)
+        self._stack.push_async_callback(intake.stop)
+        self._probes += [intake, watch]
+        return intake
 
     def _subscription(self, group: str, topic: str) -> Subscription:
         return Subscription(
@@ -95,13 +147,19 @@ class Service:
         await self._stack.enter_async_context(serving(app, self._settings.http))
 
     def _api(self) -> Api:
-        sessions = Sessions(self._settings.postgres)
-        self._stack.push_async_callback(sessions.close)
-        intake = Intake(self._settings.kafka, self._profile, utc_now)
-        self._stack.push_async_callback(intake.stop)
-        self._probes.append(intake)
-        earlier = self._settings.read_earlier_scales()
-        return Api(sessions, intake, self._profile, earlier, self._settings.kafka, utc_now, self._metrics)
+        settings = self._settings
+        return Api(
+            self._sessions,
+            self._intake,
+            self._profile,
+            settings.read_earlier_scales(),
+            settings.kafka,
+            utc_now,
+            self._metrics,
+            caps=settings.caps,
+            columns=settings.read_ledger_columns(),
+            mappings=self._mappings,
+        )
 
 
 async def run(rooms: Collection[str]) -> None:

@@ -4,21 +4,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
-from typing import Any, Final, NamedTuple
-from uuid import UUID
+from typing import Any, Final
+from uuid import UUID, uuid5
 
 import asyncpg
-from sqlalchemy import BigInteger, Computed, DateTime, Index
-from sqlalchemy.dialects.postgresql import JSONB
+from pydantic_core import from_json, to_json
+from sqlalchemy import BigInteger, Computed, DateTime, Index, false
+from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 from sqlmodel import Field, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from libs.bus.outbox import CHANNEL
-from libs.contracts import AssetKind, AssetStatus
+from libs.contracts import AssetKind, AssetStatus, FeedItem, Profile
 from libs.contracts.topics import ASSETS
 from libs.persistence import (
     OffsetsTable,
@@ -26,13 +27,31 @@ from libs.persistence import (
     ParkedKeyTable,
     PoolConnection,
     StagingTable,
+    WrittenJson,
     copy_staging,
     model_base,
 )
 from libs.persistence.scope import setting_of
-from services.inventory.domain import Known, Source, State, Target, Written
+from services.inventory.composition import Content
+from services.inventory.domain import (
+    Candidate,
+    Held,
+    Link,
+    Move,
+    Part,
+    Register,
+    Revision,
+    Scribe,
+    Source,
+    State,
+    Target,
+    Written,
+)
 
 Base = model_base()
+
+PROPOSED: Final = "proposed"
+"""State of a merge candidate that waits for a person."""
 
 
 def _in_state(name: str, arrow: str = "->>") -> list[Computed]:
@@ -43,12 +62,7 @@ class AssetRow(Base, table=True):
     """The last revision of each asset: its `state`, and of that what is searched for."""
 
     __tablename__ = "asset"
-    __table_args__ = (
-        Index("ix_asset_body", "body", "asset_id"),
-        Index(
-            "ix_asset_relations", "relations", postgresql_using="gin", postgresql_ops={"relations": "jsonb_path_ops"}
-        ),
-    )
+    __table_args__ = (Index("ix_asset_body", "body", "asset_id"),)
 
     asset_id: UUID = Field(primary_key=True)
     body: str
@@ -77,18 +91,92 @@ class RevisionRow(Base, table=True):
 
 
 class SourceLinkRow(Base, table=True):
-    """Which asset a feed means by a source key, and the newest version that it told.
+    """Which asset a feed means by a source key, the newest version that it told, and what that said.
 
-    A merge of two assets will move the link. There is a link without an asset where a feed retired what it never told of.
+    A merge of two assets moves the link. There is a link without an asset where a feed retired what it never told of.
     """
 
     __tablename__ = "source_link"
+    __table_args__ = (Index("ix_source_link_asset_id", "asset_id"),)
 
     feed: str = Field(primary_key=True)
     source_key: str = Field(primary_key=True)
     asset_id: UUID
     body: str
     source_version: int = Field(sa_type=BigInteger)
+    told: Content | None = Field(default=None, sa_type=JSON)
+    gone: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    keys: list[int] = Field(
+        default_factory=list, sa_type=ARRAY(BigInteger), nullable=False, sa_column_kwargs={"server_default": "{}"}
+    )
+
+
+class MatchKeyRow(Base, table=True):
+    """A digest of a match key's value, and a source that told it once: where to look, for what is found is compared."""
+
+    __tablename__ = "match_key"
+
+    key: int = Field(primary_key=True, sa_type=BigInteger)
+    feed: str = Field(primary_key=True)
+    source_key: str = Field(primary_key=True)
+
+
+class RelationRow(Base, table=True):
+    """An asset that had, or has, a relation to another: where to look, for `asset` says whether it still has.
+
+    Equality is all that row-level security lets an index do, so it is a table of its own.
+    """
+
+    __tablename__ = "asset_relation"
+
+    target_id: UUID = Field(primary_key=True)
+    asset_id: UUID = Field(primary_key=True)
+
+
+class CandidateRow(Base, table=True):
+    """Two assets that may be one. Its id is made of theirs, so that what was refused once is not proposed again."""
+
+    __tablename__ = "merge_candidate"
+    __table_args__ = (Index("ix_merge_candidate_state", "state", "candidate_id"),)
+
+    candidate_id: UUID = Field(primary_key=True)
+    body: str
+    other_body: str
+    asset_id: UUID
+    other_id: UUID
+    feed: str
+    source_key: str
+    evidence: list[dict[str, Any]] = Field(sa_type=JSONB)
+    told_apart: bool
+    proposed_at: datetime = Field(sa_type=DateTime(timezone=True))
+    state: str
+    revision: int = Field(sa_type=BigInteger)
+    decided_by: str | None = None
+    decided_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    note: str | None = None
+
+
+class MergeRow(Base, table=True):
+    """That a person let sources tell of another asset: two assets merged, or one split. It can be undone."""
+
+    __tablename__ = "asset_merge"
+    __table_args__ = (Index("ix_asset_merge_from_id", "from_id"), Index("ix_asset_merge_into_id", "into_id"))
+
+    merge_id: UUID = Field(primary_key=True)
+    body: str
+    other_body: str
+    kind: str
+    from_id: UUID
+    into_id: UUID
+    sources: list[list[str]] = Field(sa_type=JSONB)
+    candidate_id: UUID | None = None
+    done_by: str
+    done_at: datetime = Field(sa_type=DateTime(timezone=True))
+    note: str | None = None
+    revision: int = Field(sa_type=BigInteger)
+    undone_by: str | None = None
+    undone_at: datetime | None = Field(default=None, sa_type=DateTime(timezone=True))
+    undo_note: str | None = None
 
 
 class OffsetRow(OffsetsTable, Base, table=True):
@@ -103,34 +191,78 @@ class ParkedKeyRow(ParkedKeyTable, Base, table=True):
     pass
 
 
-class Link(NamedTuple):
-    """A row of `source_link`."""
-
-    feed: str
-    source_key: str
-    asset_id: str
-    body: str
-    source_version: int
-
-
 @dataclass
 class Batch:
-    """What is to be written in one statement: revisions in their order, and the newest link of each source."""
+    """What is to be written in one go: revisions in their order, each with its traceparent; of each source the newest link, and its body.
+
+    `keys` are match keys that sources have told, `relations` those that assets have come to have, both ways of looking up.
+    """
 
     recorded_at: datetime
-    revisions: list[Written] = field(default_factory=list)
-    links: dict[Source, Link] = field(default_factory=dict)
+    scribe: Scribe
+    revisions: list[tuple[Revision, str | None]] = field(default_factory=list)
+    links: dict[Source, tuple[Link, str]] = field(default_factory=dict)
+    keys: set[tuple[int, str, str]] = field(default_factory=set)
+    relations: set[tuple[str, str]] = field(default_factory=set)
+    candidates: dict[UUID, CandidateRow] = field(default_factory=dict)
+
+
+def add(batch: Batch, revisions: Iterable[Revision], traceparent: str | None = None) -> None:
+    """Let the batch write revisions down."""
+    for revision in revisions:
+        before, after = revision.before, revision.after
+        batch.revisions.append((revision, traceparent))
+        if before is None or before["relations"] != after["relations"]:
+            batch.relations.update((one["asset_id"], after["asset_id"]) for one in after["relations"])
+
+
+def propose(batch: Batch, register: Register, candidate: Candidate) -> None:
+    """Let the batch put a candidate before a person, unless these two were proposed before."""
+    pair = sorted((candidate.asset_id, candidate.other_id))
+    states = [register.held(one).state for one in (candidate.asset_id, candidate.other_id)]
+    row = CandidateRow(
+        candidate_id=uuid5(UUID(pair[0]), pair[1]),
+        body=states[0]["body"] if states[0] else None,
+        other_body=states[1]["body"] if states[1] else None,
+        asset_id=UUID(candidate.asset_id),
+        other_id=UUID(candidate.other_id),
+        feed=candidate.source.feed,
+        source_key=candidate.source.source_key,
+        evidence=[one._asdict() for one in candidate.evidence],
+        told_apart=candidate.told_apart,
+        proposed_at=batch.recorded_at,
+        state=PROPOSED,
+        revision=1,
+    )
+    batch.candidates[row.candidate_id] = row
 
 
 _ENTER: Final = """
 SELECT set_config('daicho.bodies', $1, true), (SELECT count(pg_advisory_xact_lock(lock)) FROM unnest($2::bigint[]) AS lock)
 """
 
-_KNOWN: Final = """
-SELECT link.feed, link.source_key, link.asset_id, link.source_version, asset.revision, asset.state
-FROM unnest($1::text[], $2::text[]) AS asked (feed, source_key)
-JOIN source_link link USING (feed, source_key)
-LEFT JOIN asset ON asset.asset_id = link.asset_id
+_PART: Final = """
+SELECT link.feed, link.source_key, asset_id, link.source_version, link.told::text, link.gone, link.keys, asset.revision, asset.state::text
+FROM (SELECT DISTINCT asset_id FROM {origin}) AS wanted
+LEFT JOIN source_link link USING (asset_id)
+LEFT JOIN asset USING (asset_id)
+"""
+"""Whole assets, each with all its links, and also where it has none. JSON is read as text: SQLModel's sessions decode it otherwise than the pool does."""
+
+_KNOWN: Final = _PART.format(
+    origin="unnest($1::text[], $2::text[]) AS asked (feed, source_key) JOIN source_link USING (feed, source_key)"
+)
+_FOUND: Final = _PART.format(
+    origin="unnest($1::bigint[]) AS asked (key) JOIN match_key USING (key) JOIN source_link USING (feed, source_key)"
+)
+_CONCERNED: Final = _PART.format(
+    origin="(SELECT unnest($1::uuid[]) AS asset_id UNION ALL"
+    " SELECT asset_id FROM unnest($1::uuid[]) AS asked (target_id) JOIN asset_relation USING (target_id)) AS concerned"
+)
+
+_WAITING: Final = """
+SELECT target_id, asset_id, asset.revision, asset.state::text
+FROM unnest($1::uuid[]) AS asked (target_id) JOIN asset_relation USING (target_id) JOIN asset USING (asset_id)
 """
 
 _TARGETS: Final = """
@@ -142,18 +274,7 @@ LEFT JOIN asset ON asset.asset_id = link.asset_id
 
 _STAGING: Final = StagingTable(
     "inventory_batch",
-    {
-        "write": "bigint",
-        "seq": "integer",
-        "last": "boolean",
-        "asset_id": "uuid",
-        "revision": "bigint",
-        "state": "text",
-        "change": "text",
-        "key": "bytea",
-        "value": "bytea",
-        "headers": "text",
-    },
+    {"write": "bigint", "last": "boolean", "asset_id": "uuid", "revision": "bigint", "state": "text", "change": "text"},
 )
 
 _writes: Final = count(1)
@@ -163,7 +284,7 @@ _writes: Final = count(1)
 _MERGE: Final = """
 WITH batch AS MATERIALIZED (
   SELECT asset_id, revision, last, state::jsonb AS state, change::jsonb AS change
-  FROM pg_temp.inventory_batch WHERE write = $9
+  FROM pg_temp.inventory_batch WHERE write = $4
 ), register AS (
   INSERT INTO asset (asset_id, body, revision, updated_at, state)
   SELECT asset_id, state->>'body', revision, $1, state FROM batch WHERE last
@@ -173,17 +294,25 @@ WITH batch AS MATERIALIZED (
   INSERT INTO asset_revision (asset_id, revision, body, recorded_at, state, change)
   SELECT asset_id, revision, state->>'body', $1, state, change FROM batch
 ), links AS (
-  INSERT INTO source_link (feed, source_key, asset_id, body, source_version)
-  SELECT * FROM unnest($3::text[], $4::text[], $5::uuid[], $6::text[], $7::bigint[])
+  INSERT INTO source_link (feed, source_key, asset_id, source_version, told, gone, keys, body)
+  SELECT feed, source_key, asset_id, source_version, told::json, gone, keys::bigint[], body
+  FROM unnest($5::text[], $6::text[], $7::uuid[], $8::bigint[], $9::text[], $10::boolean[], $11::text[], $12::text[])
+    AS link (feed, source_key, asset_id, source_version, told, gone, keys, body)
   ON CONFLICT (feed, source_key) DO UPDATE SET
-    asset_id = excluded.asset_id, body = excluded.body, source_version = excluded.source_version
-), sent AS (
-  INSERT INTO outbox (topic, key, value, headers)
-  SELECT $2, key, value, headers::jsonb FROM pg_temp.inventory_batch WHERE write = $9 ORDER BY seq
-  RETURNING id
+    asset_id = excluded.asset_id, source_version = excluded.source_version, told = excluded.told, gone = excluded.gone,
+    keys = excluded.keys, body = excluded.body
+), keys AS (
+  INSERT INTO match_key (key, feed, source_key) SELECT * FROM unnest($13::bigint[], $14::text[], $15::text[])
+  ON CONFLICT DO NOTHING
+), relations AS (
+  INSERT INTO asset_relation (target_id, asset_id) SELECT * FROM unnest($16::uuid[], $17::uuid[]) ON CONFLICT DO NOTHING
+), candidates AS (
+  INSERT INTO merge_candidate SELECT * FROM jsonb_populate_recordset(NULL::merge_candidate, $18::text::jsonb) ON CONFLICT DO NOTHING
 )
-SELECT pg_notify($8, '') WHERE EXISTS (SELECT FROM sent)
+SELECT pg_notify($2, '') WHERE $3
 """
+_OUTBOX: Final = ("topic", "key", "value", "headers")
+_LINK_COLUMNS: Final = len(Link._fields) + 1
 
 
 async def enter(connection: PoolConnection, bodies: Iterable[str], networks: Collection[str]) -> None:
@@ -195,10 +324,32 @@ async def enter(connection: PoolConnection, bodies: Iterable[str], networks: Col
     await connection.fetchrow(_ENTER, setting_of(bodies), sorted(map(_lock_of, networks)))
 
 
-async def known_under(connection: PoolConnection, sources: Collection[Source]) -> dict[Source, Known]:
-    """What the register has under each of the source keys."""
-    rows = await connection.fetch(_KNOWN, *_columns(sources))
-    return {Source(row["feed"], row["source_key"]): _known(row) for row in rows}
+async def known_under(connection: PoolConnection, sources: Collection[Source]) -> Part:
+    """What the register has of the assets behind the source keys."""
+    return _part(await connection.fetch(_KNOWN, *_columns(sources)))
+
+
+async def found_by(connection: PoolConnection, keys: Collection[int]) -> Part:
+    """What the register has of assets that match keys with these digests were told of."""
+    return _part(await connection.fetch(_FOUND, list(keys))) if keys else Part()
+
+
+async def concerned(connection: PoolConnection, asset_ids: Collection[str]) -> Part:
+    """What the register has of these assets, and of those that have relations to them."""
+    return _part(await connection.fetch(_CONCERNED, list(asset_ids)))
+
+
+async def waiting_for(connection: PoolConnection, asset_ids: Collection[str]) -> Part:
+    """The assets that have relations to ids under which nothing is known yet."""
+    if not asset_ids:
+        return Part()
+    rows = await connection.fetch(_WAITING, list(asset_ids))
+    waiting: dict[str, set[str]] = {}
+    for row in rows:
+        waiting.setdefault(str(row["target_id"]), set()).add(str(row["asset_id"]))
+    return Part(
+        assets={str(row["asset_id"]): Held(row["revision"], from_json(row["state"])) for row in rows}, waiting=waiting
+    )
 
 
 async def targets_under(connection: PoolConnection, sources: Collection[Source]) -> dict[Source, Target]:
@@ -209,21 +360,70 @@ async def targets_under(connection: PoolConnection, sources: Collection[Source])
     return {Source(row["feed"], row["source_key"]): Target(str(row["asset_id"]), row["network"]) for row in rows}
 
 
-async def write(connection: PoolConnection, batch: Batch) -> None:
-    """Write a batch to register, history, links and outbox, in one statement whatever its size, and wake the relay.
+async def register_for(
+    connection: PoolConnection, profile: Profile, items: Sequence[FeedItem], known: Part
+) -> Register:
+    """All of the register that the items need to be taken; `known` is what `known_under` has of their sources."""
+    register = Register(profile, known)
+    register.add(await found_by(connection, register.to_look_up(items)))
+    register.add(await waiting_for(connection, register.expected()))
+    register.add(Part(targets=await targets_under(connection, register.named(items))))
+    return register
 
-    Raises asyncpg.SerializationError where another transaction has written one of the revisions meanwhile: do it again.
+
+async def write(connection: PoolConnection, batch: Batch) -> None:
+    """Write a batch to the outbox by COPY, and to register, history and links in one statement, whatever its size; wake the relay.
+
+    The events are made while PostgreSQL takes in those before. Raises asyncpg.SerializationError where another transaction has written
+    one of the revisions meanwhile: do it again.
     """
     if not batch.revisions and not batch.links:
         return
-    number = next(_writes)
-    await copy_staging(connection, _STAGING, _staged(number, batch.revisions))
-    links = list(zip(*batch.links.values(), strict=True)) or [()] * len(Link._fields)
+    number, written = next(_writes), list[Written]()
+    await connection.copy_records_to_table("outbox", records=_sent(batch, written), columns=_OUTBOX)
+    await copy_staging(connection, _STAGING, _staged(number, written))
+    columns = (
+        *_turned((_row(link, body) for link, body in batch.links.values()), _LINK_COLUMNS),
+        *_turned(batch.keys, 3),
+        *_turned(batch.relations, 2),
+        to_json([row.model_dump() for row in batch.candidates.values()]).decode(),
+    )
     try:
-        await connection.execute(_MERGE, batch.recorded_at, ASSETS.name, *links, CHANNEL, number)
+        await connection.execute(_MERGE, batch.recorded_at, CHANNEL, bool(written), number, *columns)
     except asyncpg.UniqueViolationError as error:
         # two networks were told of one new asset at the same time: neither held the other's lock
         raise asyncpg.SerializationError("a revision was written meanwhile") from error
+
+
+def _sent(batch: Batch, written: list[Written]) -> Iterator[tuple[Any, ...]]:
+    """Rows of the outbox; what is written for them is kept for the register."""
+    for revision, traceparent in batch.revisions:
+        one = batch.scribe.write(revision, traceparent)
+        written.append(one)
+        yield ASSETS.name, one.key, one.value, WrittenJson(one.headers)
+
+
+async def write_move(
+    connection: PoolConnection, profile: Profile, register: Register, move: Move, recorded_at: datetime
+) -> None:
+    """Write what a person's act makes of the register; raises as `write`."""
+    batch = Batch(recorded_at, Scribe(profile.municipality, recorded_at))
+    add(batch, move.revisions)
+    for asset_id in {link.asset_id for link in move.links}:
+        state = register.held(asset_id).state
+        for link in register.links_of(asset_id) if state else ():
+            batch.links[Source(link.feed, link.source_key)] = (link, state["body"])
+    await write(connection, batch)
+
+
+def _row(link: Link, body: str) -> tuple[Any, ...]:
+    """Arrays of arrays would have to be of one length: the digests go as text."""
+    return (*link[:-1], f"{{{','.join(map(str, link.keys))}}}", body)
+
+
+def _turned(rows: Iterable[tuple[Any, ...]], columns: int) -> list[Sequence[Any]]:
+    """Rows as columns, also where there are none."""
+    return list(zip(*rows, strict=True)) or [()] * columns
 
 
 async def asset_of(session: AsyncSession, asset_id: UUID) -> AssetRow | None:
@@ -266,7 +466,9 @@ async def revisions_of(
 async def related_to(session: AsyncSession, asset_id: UUID, limit: int) -> Sequence[AssetRow]:
     """The assets in the session's scope that have a relation to this one."""
     names_it = col(AssetRow.relations).contains([{"asset_id": str(asset_id)}])
-    return (await session.exec(select(AssetRow).where(names_it).order_by(col(AssetRow.asset_id)).limit(limit))).all()
+    query = select(AssetRow).join(RelationRow, col(RelationRow.asset_id) == col(AssetRow.asset_id))
+    query = query.where(col(RelationRow.target_id) == asset_id, names_it)
+    return (await session.exec(query.order_by(col(AssetRow.asset_id)).limit(limit))).all()
 
 
 async def named(session: AsyncSession, asset_ids: Iterable[UUID]) -> Mapping[UUID, AssetRow]:
@@ -281,51 +483,38 @@ async def counts(session: AsyncSession) -> Sequence[tuple[str, str | None, str |
     return (await session.exec(select(*columns, func.count()).group_by(*columns).order_by(*columns))).all()
 
 
-async def revision_by(session: AsyncSession, source: Source, source_version: int) -> int | None:
-    """The last revision that a version of a source key made."""
-    link = await session.get(SourceLinkRow, tuple(source))
-    if link is None:
-        return None
-    made_by = col(RevisionRow.change).contains({**source._asdict(), "source_version": source_version})
-    query = select(func.max(col(RevisionRow.revision))).where(col(RevisionRow.asset_id) == link.asset_id, made_by)
-    return (await session.exec(query)).one()
-
-
 async def next_offset(session: AsyncSession, consumer: str, topic: str, partition: int) -> int:
     """How far a consumer has come in a partition."""
     row = await session.get(OffsetRow, (consumer, topic, partition))
     return row.next_offset if row else 0
 
 
-async def parked_keys(session: AsyncSession, consumer: str, limit: int) -> Sequence[ParkedKeyRow]:
-    """Keys whose records a consumer puts aside, the longest first. They know no scope: whose they are is for the caller to check."""
-    query = select(ParkedKeyRow).where(col(ParkedKeyRow.consumer) == consumer)
-    return (await session.exec(query.order_by(col(ParkedKeyRow.parked_at)).limit(limit))).all()
+async def next_offsets(session: AsyncSession, consumer: str, topic: str) -> Mapping[int, int]:
+    """How far a consumer has come in each partition of a topic."""
+    wanted = (col(OffsetRow.consumer) == consumer, col(OffsetRow.topic) == topic)
+    return {row.partition: row.next_offset for row in await session.exec(select(OffsetRow).where(*wanted))}
 
 
-async def parked_key(session: AsyncSession, consumer: str, topic: str, key: bytes) -> ParkedKeyRow | None:
-    """The parked key, if it is parked; as `parked_keys`."""
-    parked = (col(ParkedKeyRow.consumer) == consumer, col(ParkedKeyRow.topic) == topic, col(ParkedKeyRow.key) == key)
-    return (await session.exec(select(ParkedKeyRow).where(*parked))).first()
-
-
-def known_of(row: AssetRow) -> Known:
-    """What a write by a person starts from."""
-    return Known(str(row.asset_id), 0, row.revision, row.state)
-
-
-def _known(row: asyncpg.Record) -> Known:
-    return Known(str(row["asset_id"]), row["source_version"], row["revision"] or 0, row["state"])
+def _part(rows: Iterable[asyncpg.Record]) -> Part:
+    links: dict[Source, Link] = {}
+    assets: dict[str, Held] = {}
+    for feed, source_key, uuid, source_version, told, gone, keys, revision, state in rows:
+        asset_id = str(uuid)
+        if feed is not None:
+            links[Source(feed, source_key)] = Link(feed, source_key, asset_id, source_version, told, gone, tuple(keys))
+        if revision is not None:
+            assets[asset_id] = Held(revision, from_json(state))
+    return Part(links, assets)
 
 
 def _columns(sources: Collection[Source]) -> tuple[list[str], list[str]]:
     return [source.feed for source in sources], [source.source_key for source in sources]
 
 
-def _staged(number: int, revisions: Sequence[Written]) -> Iterable[tuple[Any, ...]]:
+def _staged(number: int, revisions: Sequence[Written]) -> Iterator[tuple[Any, ...]]:
     last = {written.asset_id: written.revision for written in revisions}
-    for seq, written in enumerate(revisions):
-        yield (number, seq, last[written.asset_id] == written.revision, *written)
+    for one in revisions:
+        yield number, last[one.asset_id] == one.revision, one.asset_id, one.revision, one.state, one.change
 
 
 def _lock_of(network: str) -> int:

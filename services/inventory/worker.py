@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeAlias
 
@@ -16,14 +16,13 @@ from libs.observability.metrics import FEED_ITEMS
 from services.inventory import store
 from services.inventory.domain import (
     Decision,
-    Outcome,
     Refused,
     Register,
     Scribe,
     Source,
-    Target,
     check_authority,
 )
+from services.inventory.receipts.store import note
 
 GROUP: Final = "inventory"
 """Consumer group on the feed topic, and the name under which dead letters and offsets are kept."""
@@ -52,7 +51,10 @@ class FeedWriter:
         read = {record.offset: _read(self._profile, record) for record in records}
         events = [event for event in read.values() if isinstance(event, FeedItemSubmitted)]
         register = await self._register(connection, [event.data for event in events])
-        await store.write(connection, self._fold(register, records, read, dead_letters))
+        decisions: dict[int, Decision] = {}
+        batch = self._fold(register, records, read, dead_letters, decisions)
+        await store.write(connection, batch)
+        await note(connection, records, decisions, batch.recorded_at)
 
     async def _register(self, connection: Connection, items: Sequence[FeedItem]) -> Register:
         """The part of the register that the items are about, held against other writers."""
@@ -61,13 +63,13 @@ class FeedWriter:
         networks = {self._profile.network_of(item.body) for item in items}
         await store.enter(connection, bodies, networks)
         known = await store.known_under(connection, sources)
-        elsewhere = {one.state["network"] for one in known.values() if one.state} - networks
+        elsewhere = {held.state["network"] for held in known.assets.values() if held.state} - networks
         if elsewhere:
             # an asset moves from another network, which is rare: should two such batches wait for each other, PostgreSQL ends one of
             # them, and it is done again
             await store.enter(connection, bodies, elsewhere)
             known = await store.known_under(connection, sources)
-        return Register(self._profile, known, await _targets(connection, items, sources))
+        return await store.register_for(connection, self._profile, items, known)
 
     def _fold(
         self,
@@ -75,9 +77,11 @@ class FeedWriter:
         records: Sequence[ConsumerRecord],
         read: Mapping[int, Read],
         dead_letters: PartitionDeadLetters,
+        decisions: dict[int, Decision],
     ) -> store.Batch:
-        batch = store.Batch(self._clock())
-        scribe = Scribe(self._profile.municipality, batch.recorded_at)
+        """The batch to write; `decisions` are added to, by offset."""
+        now = self._clock()
+        batch = store.Batch(now, Scribe(self._profile.municipality, now))
         outcomes: Counter[tuple[str, str]] = Counter()
 
         def taken(record: ConsumerRecord) -> tuple[FeedItemSubmitted, Decision]:
@@ -88,9 +92,10 @@ class FeedWriter:
                 outcomes[one.data.feed if isinstance(one, FeedItemSubmitted) else _NO_FEED, REJECTED] += 1
                 raise
 
-        for _, (event, decision) in dead_letters.sift(records, taken):
+        for record, (event, decision) in dead_letters.sift(records, taken):
+            decisions[record.offset] = decision
             outcomes[event.data.feed, decision.outcome.value] += 1
-            _add(batch, scribe, event, decision)
+            _add(batch, register, event, decision)
         for (feed, outcome), items in outcomes.items():
             self._items.labels(feed, outcome).inc(items)
         return batch
@@ -105,20 +110,18 @@ def _taken(register: Register, read: Read) -> tuple[FeedItemSubmitted, Decision]
         raise _rejected(refused) from None
 
 
-def _add(batch: store.Batch, scribe: Scribe, event: FeedItemSubmitted, decision: Decision) -> None:
-    if decision.outcome is Outcome.IGNORED:
-        return
-    item, known = event.data, decision.known
-    body = known.state["body"] if known.state else item.body
-    link = store.Link(item.feed, item.source_key, known.asset_id, body, known.source_version)
-    batch.links[Source(item.feed, item.source_key)] = link
-    for revision in decision.revisions:
-        batch.revisions.append(scribe.write(revision, event.traceparent))
-
-
-async def _targets(connection: Connection, items: Iterable[FeedItem], sources: set[Source]) -> Mapping[Source, Target]:
-    named = {Source(relation.feed or item.feed, relation.source_key) for item in items for relation in item.relations}
-    return await store.targets_under(connection, named - sources)
+def _add(batch: store.Batch, register: Register, event: FeedItemSubmitted, decision: Decision) -> None:
+    item, link, state = event.data, decision.link, decision.held.state
+    links = [link] if decision.news else []
+    if any(revision.before is None for revision in decision.revisions):
+        # the asset has come to a body: all that is told of it is of that body now
+        links = register.links_of(link.asset_id)
+    for one in links:
+        batch.links[Source(one.feed, one.source_key)] = (one, state["body"] if state else item.body)
+    batch.keys.update((key, item.feed, item.source_key) for key in decision.keys)
+    for candidate in decision.candidates:
+        store.propose(batch, register, candidate)
+    store.add(batch, decision.revisions, event.traceparent)
 
 
 def _read(profile: Profile, record: ConsumerRecord) -> Read:

@@ -148,7 +148,7 @@ def _first(item: Item) -> Line:
 
 def _published(count: int) -> Iterator[Message]:
     known = one_network()
-    register, scribe = Register(known, {}, {}), Scribe(known.municipality, TIME)
+    register, scribe = Register(known), Scribe(known.municipality, TIME)
     for number, line in enumerate(_lines(count), 1):
         try:
             decision = register.take(FeedItem.model_validate(line.item))

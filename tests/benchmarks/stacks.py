@@ -48,7 +48,7 @@ def feed_lines(count: int) -> list[Line]:
 def asset_messages(count: int) -> list[Message]:
     """`AssetChanged` events as inventory would publish them for those items."""
     known = profile()
-    register, scribe = Register(known, {}, {}), Scribe(known.municipality, datetime.now(UTC))
+    register, scribe = Register(known), Scribe(known.municipality, datetime.now(UTC))
     messages: list[Message] = []
     for number, line in enumerate(_endless()):
         try:

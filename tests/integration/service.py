@@ -47,8 +47,8 @@ def environment_of(stack: Stack, name: str, issuer: str) -> dict[str, str]:
 
 
 @contextmanager
-def running_issuer(folder: Path) -> Iterator[IssuerFolder]:
-    arguments = ["--directory", str(folder), "--profile", str(PROFILE), "--port", str(free_port())]
+def running_issuer(folder: Path, profile: Path = PROFILE) -> Iterator[IssuerFolder]:
+    arguments = ["--directory", str(folder), "--profile", str(profile), "--port", str(free_port())]
     process = subprocess.Popen([sys.executable, "-m", "libs.security.issuer", *arguments], stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from services.inventory.doors import csv_ledger, netbox, plain
-from services.inventory.doors.delivery import Delivery, Fault, Read, Sent, Undecided, UnreadableError
+from services.inventory.doors import glpi, mapped, netbox, plain
+from services.inventory.doors.delivery import Delivery, Fault, Read, Sent, UnreadableError
 
 
 class Door(NamedTuple):
@@ -20,15 +20,16 @@ class Door(NamedTuple):
 
 
 _JSON: Final = frozenset({"application/json"})
-_CSV: Final = frozenset({"text/csv", "application/csv", "application/vnd.ms-excel", "application/octet-stream"})
+NDJSON: Final = "application/x-ndjson"
 _MIB: Final = 1024 * 1024
 
 DOORS: Final[Mapping[str, Door]] = {
-    "items": Door("plain", _JSON, _MIB, plain.read),
+    "items": Door("plain", _JSON | {NDJSON}, _MIB, plain.read),
     "netbox": Door("netbox", _JSON, _MIB, netbox.read_webhook),
     "netbox/objects": Door("netbox", _JSON, _MIB, netbox.read_objects),
-    "ledger": Door("csv", _CSV, 8 * _MIB, csv_ledger.read),
+    "records": Door("mapped", _JSON, _MIB, mapped.read),
+    "glpi": Door("glpi", _JSON, 8 * _MIB, glpi.read),
 }
-"""By path: `/v1/feeds/{feed}/<path>`."""
+"""By path: `/v1/feeds/{feed}/<path>`. Ledgers, which may be too large to be held in memory, have routes of their own (`ledgers/`)."""
 
-__all__ = ["DOORS", "Delivery", "Door", "Fault", "Read", "Sent", "Undecided", "UnreadableError"]
+__all__ = ["DOORS", "NDJSON", "Delivery", "Door", "Fault", "Read", "Sent", "UnreadableError"]

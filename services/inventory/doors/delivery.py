@@ -5,42 +5,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from libs.contracts import EarlierScales, Feed, FeedItem, Text
-from libs.contracts.words import LevelCode
+from libs.contracts import Feed, FeedItem
+
+if TYPE_CHECKING:
+    from services.inventory.doors.mapping import FeedMapping
 
 
 class Sent(NamedTuple):
-    """What came to a door: the bytes, the feed that sent them, and, where the format does not say so itself, for which body and
-    in which version. `earlier` has the levels of scales used before, which a ledger may still have."""
+    """What came to a door: the bytes and the feed that sent them; `version` is of what does not bear one, and `mapping` the feed's own."""
 
     content: bytes
     feed: Feed
-    body: str | None = None
     version: int | None = None
-    earlier: EarlierScales = MappingProxyType({})
-
-
-class Undecided(NamedTuple):
-    """A cell with an earlier level that may be several of today's: where (`/rows/<row>/<column>`), its code, those
-    of today in rising order, and by what to choose."""
-
-    field: str
-    earlier: LevelCode
-    choices: tuple[LevelCode, ...]
-    decide: Text
+    mapping: FeedMapping | None = None
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """What the bytes mean. `passed_over` counts objects that are no assets of the register: taken note of, nothing to keep;
-    `undecided` is what a person has to decide."""
+    """What the bytes mean. `passed_over` counts objects that are no assets of the register: taken note of, nothing to keep."""
 
     items: tuple[FeedItem, ...]
     passed_over: int = 0
-    undecided: tuple[Undecided, ...] = ()
 
 
 class Fault:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 import yaml
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from libs.contracts import FeedItem
+from libs.contracts import Feed, FeedItem
 from services.inventory.doors.delivery import Delivery, Fault, Sent, UnreadableError
 from services.inventory.doors.faults import faults_of
 
@@ -32,17 +32,35 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 class Fields(BaseModel):
-    """The mapping file. A path is dotted; of a choice (`{value, label}`) the value is taken."""
+    """The mapping file. A path is dotted; of a choice (`{value, label}`) the value is taken.
+
+    Raises ValidationError where it speaks of a type that is in no collection.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    object_types: frozenset[str]
+    collections: Mapping[str, str]
     body: tuple[str, ...]
     zone: str
     kind_of_role: Mapping[str, str]
     other_roles: str
     facts: Mapping[str, str]
     relations: Mapping[str, Mapping[str, str]]
+    shown_in: Mapping[str, Mapping[str, tuple[str, ...]]]
+    cleared_untold: frozenset[str]
+
+    @model_validator(mode="after")
+    def _types_are_known(self) -> Fields:
+        showing = {object_type for shown in self.shown_in.values() for object_type in shown}
+        unknown = (showing - self.object_types) | (self.cleared_untold - self.shown_in.keys())
+        if unknown:
+            raise ValueError(f"shown_in, cleared_untold: not declared: {', '.join(sorted(unknown))}")
+        return self
+
+    @property
+    def object_types(self) -> frozenset[str]:
+        """Those that the register keeps."""
+        return frozenset(self.collections)
 
 
 class Webhook(BaseModel):
@@ -64,13 +82,14 @@ class NetboxObjects(BaseModel):
 
 
 class _Object(NamedTuple):
-    """A NetBox object, and where in the message it stands."""
+    """A NetBox object, and where in the message it stands. `read_after`: it was read after that moment of NetBox's clock."""
 
     type: str
     given: Mapping[str, Any]
     under: str
     told_at: datetime | None = None
     retired_at: datetime | None = None
+    read_after: datetime | None = None
 
     def fault(self, path: str, key: str) -> Fault:
         return Fault(f"{self.under}/{path.replace('.', '/')}", key)
@@ -88,7 +107,8 @@ def read_webhook(sent: Sent) -> Delivery:
     if webhook.object_type not in fields().object_types:
         return Delivery((), passed_over=1)
     retired = webhook.timestamp if webhook.event == "deleted" else None
-    return Delivery((_item(sent, _Object(webhook.object_type, webhook.data, "/data", webhook.timestamp, retired)),))
+    thing = _Object(webhook.object_type, webhook.data, "/data", webhook.timestamp, retired)
+    return Delivery((_item(sent.feed, thing),))
 
 
 def read_objects(sent: Sent) -> Delivery:
@@ -100,12 +120,37 @@ def read_objects(sent: Sent) -> Delivery:
     faults: list[Fault] = []
     for position, given in enumerate(page.objects):
         try:
-            items.append(_item(sent, _Object(page.object_type, given, f"/objects/{position}")))
+            items.append(_item(sent.feed, _Object(page.object_type, given, f"/objects/{position}")))
         except UnreadableError as error:
             faults.extend(error.faults)
     if faults:
         raise UnreadableError(faults)
     return Delivery(tuple(items))
+
+
+def read_object(feed: Feed, object_type: str, given: Mapping[str, Any], read_after: datetime | None) -> FeedItem:
+    """The item of an object that was read after that moment of NetBox's clock; without one it is no newer than its last change.
+
+    Raises UnreadableError.
+    """
+    return _item(feed, _Object(object_type, given, "", told_at=read_after, read_after=read_after))
+
+
+def retirement(feed: Feed, body: str, source_key: str, known_version: int, gone_by: datetime) -> FeedItem:
+    """The item of an object that was known in that version, and was gone by that moment of NetBox's clock at the latest."""
+    return FeedItem(
+        body=body,
+        feed=feed.id,
+        source_key=source_key,
+        source_version=max(known_version, _microseconds(gone_by)),
+        operation="retire",
+        observed_at=gone_by,
+    )
+
+
+def source_key(object_type: str, number: int) -> str:
+    """Under what the register knows an object."""
+    return f"{object_type}:{number}"
 
 
 @cache
@@ -122,13 +167,13 @@ def _parsed(model: type[ModelT], content: bytes) -> ModelT:
         raise UnreadableError(faults_of(error), malformed=malformed) from None
 
 
-def _item(sent: Sent, thing: _Object) -> FeedItem:
+def _item(feed: Feed, thing: _Object) -> FeedItem:
     known, given = fields(), thing.given
     role = _at(given, "role.slug")
     described: dict[str, Any] = {
-        "body": _body(sent, thing),
-        "feed": sent.feed.id,
-        "source_key": f"{thing.type}:{_number(thing)}",
+        "body": _body(feed, thing),
+        "feed": feed.id,
+        "source_key": source_key(thing.type, _number(thing)),
         "source_version": _version(thing),
         "operation": "retire" if thing.retired_at else "upsert",
         "kind": known.kind_of_role.get(role, known.other_roles) if isinstance(role, str) else known.other_roles,
@@ -146,11 +191,11 @@ def _item(sent: Sent, thing: _Object) -> FeedItem:
         raise UnreadableError([_at_origin(fault, thing.under) for fault in faults_of(error)]) from None
 
 
-def _body(sent: Sent, thing: _Object) -> str:
+def _body(feed: Feed, thing: _Object) -> str:
     """The first of the mapped fields that is filled in; a body that the feed does not speak for is an error here, where it can be told."""
     paths = fields().body
     body = next((value for path in paths if (value := _at(thing.given, path)) is not None), None)
-    if not isinstance(body, str) or body not in sent.feed.bodies:
+    if not isinstance(body, str) or body not in feed.bodies:
         raise UnreadableError([thing.fault(paths[0], "inventory.netbox_body")])
     return body
 
@@ -163,19 +208,27 @@ def _number(thing: _Object) -> int:
 
 
 def _version(thing: _Object) -> int:
-    """`last_updated` in microseconds, or the time of the deletion, which no change can follow.
+    """The moment at which the object was so, in microseconds (docs/decisions/0008).
 
-    An object from before NetBox kept `last_updated` has none, and is older than any other.
+    Told by a webhook or a list: `last_updated`; an object from before NetBox kept it has none, and is older than any other. Deleted: the
+    time of the deletion, which no change can follow. Read by us: the moment after which it was read, and at least a microsecond past
+    `last_updated`, for what was told with the same one may be older.
     """
-    retired = _microseconds(thing.retired_at) if thing.retired_at else 0
+    told = _last_updated(thing)
+    if thing.read_after is not None:
+        return max(told + 1, _microseconds(thing.read_after))
+    return max(told, _microseconds(thing.retired_at) if thing.retired_at else 0)
+
+
+def _last_updated(thing: _Object) -> int:
     told = thing.given.get("last_updated")
     if told is None:
-        return retired
+        return 0
     try:
         moment = datetime.fromisoformat(told)
         if moment.tzinfo is None:
             raise ValueError("no offset")
-        return max(_microseconds(moment), retired, 0)
+        return max(_microseconds(moment), 0)
     except (TypeError, ValueError):
         raise UnreadableError([thing.fault("last_updated", "problems.field.datetime_parsing")]) from None
 
@@ -207,7 +260,7 @@ def _shortened(value: Any) -> Any:
 
 def _relations(given: Mapping[str, Any], mapped: Mapping[str, Mapping[str, str]]) -> Sequence[dict[str, Any]]:
     return [
-        {"type": kind, "source_key": f"{object_type}:{number}"}
+        {"type": kind, "source_key": source_key(object_type, number)}
         for path, relation in mapped.items()
         for kind, object_type in relation.items()
         if (number := _at(given, f"{path}.id")) is not None

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from libs.contracts import FeedItem
+from libs.contracts import Feed, FeedItem
 from services.inventory.doors.delivery import Delivery, Fault, Sent, UnreadableError
 from services.inventory.doors.faults import faults_of
 
@@ -30,10 +30,15 @@ def read(sent: Sent) -> Delivery:
         malformed = any(one["type"] == "json_invalid" for one in error.errors())
         raise UnreadableError(faults_of(error), malformed=malformed) from None
     strangers = [
-        Fault(f"/items/{position}/feed", "inventory.other_feed", feed=sent.feed.id)
+        other_feed(sent.feed, f"/items/{position}")
         for position, item in enumerate(batch.items)
         if item.feed != sent.feed.id
     ]
     if strangers:
         raise UnreadableError(strangers)
     return Delivery(batch.items)
+
+
+def other_feed(feed: Feed, under: str) -> Fault:
+    """For an item that names another feed than the one that sends it."""
+    return Fault(f"{under}/feed", "inventory.other_feed", feed=feed.id)

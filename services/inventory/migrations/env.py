@@ -2,6 +2,13 @@
 """Where the models are."""
 
 from libs.persistence.alembic_env import run
+from services.inventory import idempotency
+from services.inventory.dead_letters import store as dead_letters
+from services.inventory.netbox_pull import store as netbox_pull
+from services.inventory.receipts import store as receipts
 from services.inventory.store import Base
+
+MODELS = (dead_letters, receipts, idempotency, netbox_pull)
+"""Each adds its tables to `Base` when it is imported."""
 
 run(Base.metadata)

@@ -14,7 +14,8 @@ from aiokafka import ConsumerRecord
 
 from libs.bus import Caps, Limits, Output, PartitionTask, PartitionWorker, Rejected, TaskState, partition_of
 from libs.bus.producing import TransactionalWriter
-from libs.contracts import DeadLettered, Reason
+from libs.bus.resuming import resumption_output
+from libs.contracts import DeadLettered, Reason, Resumption
 from libs.contracts.topics import DEADLETTERS
 
 KEY = b"mayor/mayor/a"
@@ -275,9 +276,23 @@ async def test_a_cap_stops_the_task_and_keeps_the_offset(bus: Any, run_all: Any,
         )
         probe = await worker.check()
 
-    assert (probe.ok, probe.code) == (False, "parked-keys-cap")
-    assert await bus.committed(subscription, PARTITION) == 10
-    assert len(await letters_of(bus, subscription.group)) == 10
+        assert (probe.ok, probe.code) == (False, "parked-keys-cap")
+        assert await bus.committed(subscription, PARTITION) == 10
+        assert len(await letters_of(bus, subscription.group)) == 10
+
+        # a person lets it go on: there is room for 15 keys more, and then it stops again
+        told = Resumption(
+            consumer=subscription.group, topic=source, partition=PARTITION, actor="officer", reason="mended"
+        )
+        resumption = resumption_output(told, "990019", "test", subscription.clock)
+        stopped = worker.statuses()[PARTITION]
+        async with asyncio.timeout(20):
+            while worker.statuses()[PARTITION] is stopped:
+                # it is heard from the moment on when the task's owner listens
+                await bus.send([resumption])
+                await asyncio.sleep(0.3)
+        await wait_until(lambda: worker.statuses()[PARTITION].state is TaskState.STOPPED)
+        assert await bus.committed(subscription, PARTITION) == 20
 
 
 async def test_large_and_many_messages_share_one_transaction(bus: Any, run_all: Any, wait_until: Any) -> None:

@@ -11,6 +11,7 @@ import pytest
 from aiokafka import ConsumerRecord
 
 from libs.bus import (
+    Act,
     OffsetConsumer,
     OutboxRelay,
     Output,
@@ -73,13 +74,13 @@ async def test_a_key_of_a_partition_task(bus: Any, run_all: Any, wait_until: Any
         ]
 
         # not mended yet: both are put aside again, in order
-        assert await release_key(bus.settings, subscription.group, source, A, "officer", municipality=CITY) == 2
+        assert await release_key(bus.settings, subscription.group, source, A, Act("officer"), municipality=CITY) == 2
         await handled(5)
         again = await parked_letters(bus.settings, consumer=subscription.group)
         assert [(one.letter.offset, one.first_offset) for one in again] == [(3, 0), (4, 2)]
 
         bad.clear()
-        assert await release_key(bus.settings, subscription.group, source, A, "officer", municipality=CITY) == 2
+        assert await release_key(bus.settings, subscription.group, source, A, Act("officer"), municipality=CITY) == 2
         await bus.send([Output(source, A, b"4")])
         await handled(10)
 
@@ -118,7 +119,7 @@ async def test_a_key_of_an_offset_consumer_with_one_record_given_up(
         assert [one.id for one in letters] == [f"{subscription.group}:{source}:{PARTITION}:{n}" for n in (0, 1)]
 
         count = await release_key(
-            bus.settings, subscription.group, source, A, "officer", municipality=CITY, discard={letters[0].id}
+            bus.settings, subscription.group, source, A, Act("officer", discard={letters[0].id}), municipality=CITY
         )
         await bus.send([Output(source, A, b"4")])
         await wait_until(lambda: len(seen) == 3)
@@ -139,7 +140,7 @@ async def test_everything_given_up_frees_the_key_also_after_a_restart(bus: Any, 
     (letter,) = await parked_letters(bus.settings, consumer=subscription.group)
     assert (
         await release_key(
-            bus.settings, subscription.group, source, A, "officer", municipality=CITY, discard={letter.id}
+            bus.settings, subscription.group, source, A, Act("officer", discard={letter.id}), municipality=CITY
         )
         == 0
     )
@@ -158,7 +159,7 @@ async def test_everything_given_up_frees_the_key_also_after_a_restart(bus: Any, 
 async def test_nothing_is_released_where_nothing_is_parked(bus: Any) -> None:
     source = await bus.topic()
 
-    assert await release_key(bus.settings, "nobody", source, A, "officer", municipality=CITY) == 0
+    assert await release_key(bus.settings, "nobody", source, A, Act("officer"), municipality=CITY) == 0
     assert await bus.read(source) == []
 
 
@@ -173,7 +174,7 @@ async def test_a_large_record_comes_back_whole(bus: Any, run_all: Any, wait_unti
     async with run_all(task):
         await wait_until(lambda: task.status.position == 1)
         bad.clear()
-        assert await release_key(bus.settings, subscription.group, source, A, "officer", municipality=CITY) == 1
+        assert await release_key(bus.settings, subscription.group, source, A, Act("officer"), municipality=CITY) == 1
         await wait_until(lambda: (task.status.position or 0) >= 2)
 
     assert [record.value for record in await bus.read(target)] == [large]

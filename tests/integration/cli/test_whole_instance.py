@@ -16,6 +16,7 @@ from pathlib import Path
 import jsonschema
 import psutil
 import pytest
+from openpyxl import load_workbook
 
 from cli.instance import Instance
 from cli.layout import APART
@@ -32,7 +33,8 @@ class Shell:
     def __init__(self, data: Path) -> None:
         self.data = data
 
-    def __call__(self, *arguments: str, timeout: float = 90, code: int = 0) -> str:
+    def __call__(self, *arguments: str, timeout: float = 90, code: int = 0, output: bool = False) -> str:
+        """What was said; of a failure what is on the error stream, unless `output` is asked for."""
         done = subprocess.run(
             [*DAICHO, *arguments, "--data", str(self.data)],
             cwd=ROOT,
@@ -44,7 +46,7 @@ class Shell:
         )
         assert done.returncode == code, done.stderr + done.stdout
         assert "Traceback" not in done.stderr
-        return done.stderr if code else done.stdout
+        return done.stderr if code and not output else done.stdout
 
     def processes(self) -> list[int]:
         """Every process whose command line or folder is of this data folder."""
@@ -104,6 +106,37 @@ def test_an_old_ledger_is_taken_and_the_rows_to_decide_are_told(daicho: Shell, t
     assert told[0].startswith("  /rows/2/機密性: Level 3 of the earlier scale is one of today's 3C / 3B / 3A.")
 
 
+def test_a_ledger_is_checked_imported_and_exported(daicho: Shell, tmp_path: Path):
+    ledger, copy = tmp_path / "ledger.csv", tmp_path / "ledger.checked.xlsx"
+    header = "台帳番号,情報資産名,種類,登録日\r\n"
+    ledger.write_bytes((header + "L-1,名簿①,情報,R8.4.1\r\nL-2,=1+1,本,令和8年\r\n").encode("cp932"))
+    of = ["--body", "audit", "--feed", "ledger"]
+
+    told = daicho("ledger", "check", str(ledger), *of, code=1, output=True)
+    assert "make 1 new, change 0" in told
+    assert "C3 種類" in told
+    assert str(copy) in told.replace("\n", "")
+    sheet = load_workbook(copy).worksheets[0]
+    assert {cell.coordinate for row in sheet for cell in row if cell.comment} == {"C3", "D3"}
+    assert (
+        json.loads(daicho("ledger", "check", str(ledger), *of, "--json", code=1, output=True))["rows"]["refused"] == 1
+    )
+
+    assert "/rows/3/種類" in daicho("ledger", "import", str(ledger), *of, code=2)
+    assert "1 items accepted." in daicho("ledger", "import", str(ledger), *of, "--rows", code=1, output=True)
+    assert awaited(lambda: "名簿①" in daicho("assets", "list", "--body", "audit"))
+
+    for name in ("out.csv", "out.xlsx"):
+        out = tmp_path / name
+        assert "1 assets written" in daicho("ledger", "export", str(out), "--body", "audit")
+        assert "leave 1 as they are" in daicho("ledger", "check", str(out), *of)
+        assert "1 items accepted." in daicho("ledger", "import", str(out), *of)
+    assert list(tmp_path.glob("*.part")) == []
+    denied = daicho("ledger", "export", str(tmp_path / "no.csv"), "--body", "audit", "--as", "body-fire", code=1)
+    assert "may not read the ledger" in denied
+    assert not (tmp_path / "no.csv").exists()
+
+
 def test_an_override_is_asked_by_one_and_approved_by_another(daicho: Shell):
     tomorrow = (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%d")
     wanted = ["--dimension", "availability", "--level", "1", "--reason", "更改まで代替機がある", "--until", tomorrow]
@@ -121,6 +154,53 @@ def test_an_override_is_asked_by_one_and_approved_by_another(daicho: Shell):
     assert "/reason" in daicho(
         "override", "ask", "--feed", "cmdb", "SYS-1", *wanted[:4], "--reason", "", *wanted[6:], code=2
     )
+
+
+def test_what_could_not_be_taken_is_corrected_given_up_and_released(daicho: Shell, tmp_path: Path):
+    def item(source_key: str, version: int, **fields: object) -> dict[str, object]:
+        return {"body": "mayor", "feed": "cmdb", "source_key": source_key, "source_version": version, **fields}
+
+    def waiting(source_key: str) -> list[str]:
+        rows = daicho("deadletters", "list", "--key", f"mayor/mayor/cmdb/{source_key}").splitlines()
+        return [cell.strip() for row in rows for cell in row.split("│")[2:3] if "inventory:" in cell]
+
+    def put_aside(source_key: str, *items: dict[str, object]) -> list[str]:
+        """Post what cannot be taken; the ids of the letters, oldest first."""
+        file = tmp_path / "items.json"
+        file.write_text(json.dumps({"items": items}), encoding="utf-8")
+        daicho("feed", "post", "cmdb", str(file))
+        assert awaited(lambda: len(waiting(source_key)) == len(items))
+        return waiting(source_key)
+
+    # SRV-1 is on the network of the waterworks
+    across = {"relations": [{"type": "connects", "source_key": "SRV-1"}], "kind": "network"}
+    first, _ = put_aside("DL-1", item("DL-1", 1, **across), item("DL-1", 2, kind="network", name="基幹"))
+    shown = daicho("deadletters", "show", first)
+    assert "data.relations.0.source_key" in shown
+    assert json.loads(daicho("deadletters", "show", first, "--json"))["behind"] == 1
+    assert "mayor/mayor/cmdb/DL-1" in daicho("deadletters", "keys", "--reason", "other-network-relation")
+
+    file = tmp_path / "corrected.json"
+    file.write_text('{"body": "mayor"}', encoding="utf-8")
+    edit = ["deadletters", "edit", first, "--note", "接続先の誤記"]
+    assert "/item/source_key" in daicho(*edit, "--file", str(file), code=2)
+    editor = tmp_path / "editor.py"
+    script = "import json,sys; f = sys.argv[1]; item = json.load(open(f)); item.pop('relations'); json.dump(item, open(f, 'w'))"
+    editor.write_text(script, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VISUAL", f"{sys.executable} {editor}")
+        assert f"{first} was corrected, and 2 messages went back" in daicho(*edit)
+    assert awaited(lambda: "基幹" in daicho("assets", "list", "--body", "mayor", "--name", "基幹"))
+    assert "接続先の誤記" in daicho("deadletters", "list", "--decided", "--key", "mayor/mayor/cmdb/DL-1")
+
+    (given_up,) = put_aside("DL-2", item("DL-2", 1, **across))
+    assert "was given up" in daicho("deadletters", "discard", given_up, "--note", "重複")
+    assert "decided on" in daicho("deadletters", "discard", given_up, "--note", "重複", code=1)
+    put_aside("DL-3", item("DL-3", 1, **across))
+    assert "1 messages of 1 keys" in daicho("deadletters", "release", "--reason", "other-network-relation")
+    assert "either a key or --reason" in daicho("deadletters", "release", code=2)
+    assert "not permitted" in daicho("deadletters", "list", "--as", "body-fire", code=1).lower()
+    assert "told to go on" in daicho("deadletters", "resume", "inventory", "0", "--note", "連携元を直した")
 
 
 def test_an_auditor_sees_rule_condition_and_path_and_may_take_them_along(daicho: Shell, tmp_path: Path):

@@ -24,17 +24,21 @@ from libs.bus import KafkaSettings, PartitionDeadLetters, Subscription
 from libs.bus.consuming import partitions_of
 from libs.bus.deadletters import Letter
 from libs.contracts import Profile, make_key
-from libs.contracts.topics import FEED
+from libs.contracts.topics import DEADLETTERS, FEED
 from libs.devstack import Stack
 from libs.observability import Metrics
 from libs.persistence import Pool, PoolConnection, PostgresSettings, Sessions, create_pool, owner_of, provision, upgrade
+from services.inventory.dead_letters.projector import PROJECTION
 from services.inventory.worker import FeedWriter
 from tests.integration.service import account
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 4, 1, 0, 0, tzinfo=UTC)
 Look = Callable[..., Awaitable[list[dict[str, Any]]]]
-TABLES = "asset, asset_revision, source_link, outbox, parked_key, consumer_offset"
+TABLES = (
+    "asset, asset_revision, asset_relation, source_link, match_key, merge_candidate, asset_merge, outbox, parked_key, "
+    "consumer_offset, dead_letter, feed_outcomes, idempotent_answer, netbox_pull"
+)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +48,7 @@ def profile() -> Profile:
 
 @pytest.fixture(scope="module")
 async def owner_dsn(stack: Stack) -> str:
-    """A migrated, empty database, past what other modules have written to the feed; the DSN is the owner's."""
+    """A migrated, empty database, past what other modules have written to the feed and put aside; the DSN is the owner's."""
     owner = owner_of("inventory")
     passwords = stack.postgres_password(owner), stack.postgres_password("inventory")
     await provision(stack.postgres_dsn("postgres", "postgres"), "inventory", *passwords)
@@ -53,7 +57,11 @@ async def owner_dsn(stack: Stack) -> str:
     await emptied(dsn)
     connection = await asyncpg.connect(dsn)
     try:
-        places = [("inventory", FEED.name, partition, end) for partition, end in (await feed_ends(stack)).items()]
+        places = [
+            (consumer, topic, partition, end)
+            for consumer, topic in (("inventory", FEED.name), (PROJECTION, DEADLETTERS.name))
+            for partition, end in (await ends_of(stack, topic)).items()
+        ]
         await connection.executemany("INSERT INTO consumer_offset VALUES ($1, $2, $3, $4)", places)
     finally:
         await connection.close()
@@ -68,11 +76,11 @@ async def emptied(dsn: str) -> None:
         await connection.close()
 
 
-async def feed_ends(stack: Stack) -> dict[int, int]:
-    """Where each partition of the feed ends; nothing while there is no topic."""
+async def ends_of(stack: Stack, topic: str) -> dict[int, int]:
+    """Where each partition of a topic ends; nothing while there is no topic."""
     async with AIOKafkaConsumer(**account(stack, "admin").client()) as consumer:
         try:
-            places = [TopicPartition(FEED.name, number) for number in await partitions_of(consumer, FEED.name)]
+            places = [TopicPartition(topic, number) for number in await partitions_of(consumer, topic)]
         except UnknownTopicOrPartitionError:
             return {}
         return {place.partition: end for place, end in (await consumer.end_offsets(places)).items()}

@@ -11,7 +11,7 @@ import hmac
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,13 @@ from pydantic import SecretStr
 from libs.bus import KafkaSettings, OffsetConsumer, OutboxRelay, Subscription, apply_topics
 from libs.bus.consuming import partitions_of
 from libs.contracts import AssetChanged, Profile, asset_id
-from libs.contracts.topics import ASSETS, FEED, MAX_VALUE_BYTES
+from libs.contracts.topics import ASSETS, DEADLETTERS, FEED, MAX_VALUE_BYTES
 from libs.devstack import Stack
 from libs.observability import Metrics
 from libs.persistence import Pool, Sessions
 from libs.security import OPEN_PATHS, Identity, InvalidTokenError, Role, assert_guarded
 from services.inventory.api import Api, create_app
+from services.inventory.dead_letters.projector import PROJECTION, LetterProjector
 from services.inventory.domain import Register
 from services.inventory.doors import DOORS, Sent
 from services.inventory.intake import Intake
@@ -131,8 +132,10 @@ async def service(stack: Stack, profile: Profile, pool: Pool, sessions: Sessions
         instance="0",
         metrics=metrics,
     )
+    letters = replace(subscription, group=PROJECTION, topic=DEADLETTERS.name)
     rooms = [
         asyncio.create_task(OffsetConsumer(subscription, pool, FeedWriter(profile, utc_now, metrics).apply).run()),
+        asyncio.create_task(OffsetConsumer(letters, pool, LetterProjector(profile).apply).run()),
         asyncio.create_task(OutboxRelay(pool, kafka, "inventory-relay", metrics).run()),
     ]
     intake = Intake(kafka, profile, utc_now)
@@ -183,7 +186,7 @@ class TestItems:
             thing("API-P-2", body="election", name="選挙人名簿", facts={"personal_data": True}),
         )
 
-        assert outcomes == [{"status": "applied", "revision": 1, "reason": None}] * 2
+        assert outcomes == [{"status": "applied", "revision": 1, "reason": None, "field": None}] * 2
         shown = await service.get("mayor", f"/v1/assets/{id_of('API-P-1')}")
         assert (shown["name"], shown["revision"], shown["network"]) == ("住民情報システム", 1, "mayor")
         assert shown["relations"] == [{"type": "stores", "asset_id": id_of("API-P-2")}]
@@ -195,8 +198,20 @@ class TestItems:
         again = await service.post_items(thing("API-R-1", 5, name="一"), thing("API-R-1", 4, name="二"))
         changed = await service.post_items(thing("API-R-1", 6, name="三"))
 
-        assert [one["status"] for one in (*first, *again, *changed)] == ["applied", "applied", "ignored", "applied"]
-        assert [one["revision"] for one in (*first, *changed)] == [1, 2]
+        told = [(one["status"], one["revision"]) for one in (*first, *again, *changed)]
+        assert told == [("applied", 1), ("unchanged", None), ("ignored", None), ("applied", 2)]
+
+    async def test_each_telling_of_one_version_has_an_outcome_of_its_own(self, service: Service) -> None:
+        sent = [thing("API-R-3", 5, name=name) for name in ("一", "二", "二", "三")]
+        answer = await service.call("feeder", "POST", "/v1/feeds/cmdb/items", json={"items": sent})
+        told = [await service.outcome("feeder", receipt["id"]) for receipt in answer.json()["receipts"]]
+
+        assert [(one["status"], one["revision"]) for one in told] == [
+            ("applied", 1),
+            ("applied", 2),
+            ("unchanged", None),
+            ("applied", 3),
+        ]
 
     async def test_a_receipt_is_for_the_feed_and_body_it_was_given_to(self, service: Service) -> None:
         answer = await service.call("feeder", "POST", "/v1/feeds/cmdb/items", json={"items": [thing("API-R-2")]})
@@ -290,7 +305,7 @@ class TestItems:
 
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
         assert answer.json()["type"] == "urn:daicho:problem:busy"
-        assert letters.status_code == 503
+        assert letters.status_code == 200, "the list is in the database"
         assert not (await intake.check()).ok
 
 
@@ -337,7 +352,7 @@ class TestLedger:
             receipts = (await self.post(service, text)).json()["receipts"]
             outcome = await service.outcome("ledger", receipts[0]["id"])
 
-        assert outcome["status"] == "ignored"
+        assert outcome["status"] == "unchanged"
         history = await service.get("audit", f"/v1/assets/{id_of('K-9', 'ledger')}/history")
         assert [one["revision"] for one in history["items"]] == [1]
 
@@ -408,12 +423,12 @@ class TestNetbox:
         assert differing == {f"{one['object']} {one['field']}" for one in untold}
 
     def expected(self, profile: Profile) -> dict[str, Any]:
-        register, states = Register(profile, {}, {}), {}
+        register, states = Register(profile), {}
         for collection, object_type in COLLECTIONS.items():
             page = {"object_type": object_type, "objects": list(self.opened("expected.json.gz")[collection].values())}
             sent = Sent(json.dumps(page).encode(), profile.feed_by_id["netbox"])
             for item in DOORS["netbox/objects"].read(sent).items:
-                states[item.source_key] = register.take(item).known.state
+                states[item.source_key] = register.take(item).held.state
         return states
 
 
@@ -519,11 +534,30 @@ class TestRetiring:
             "source_version": None,
             "actor": "mayor",
             "reason": "廃棄",
+            "merged_from": None,
+            "merged_into": None,
         }
         await service.post_items(thing("API-T-1", 1, name="古い端末"))
         assert (await service.get("mayor", f"/v1/assets/{asset}"))["status"] == "retired"
         back = await service.post_items(thing("API-T-1", 2, name="古い端末"))
-        assert back == [{"status": "applied", "revision": 3, "reason": None}]
+        assert back == [{"status": "applied", "revision": 3, "reason": None, "field": None}]
+
+    async def test_what_is_sent_again_under_its_key_is_done_once_and_answered_alike(self, service: Service) -> None:
+        await service.post_items(thing("API-T-3", 1))
+        headers = {"If-Match": '"1"', "Idempotency-Key": "8e03978e-40d5-43dd-bc93-6894a57f9324"}
+        first, *others = await asyncio.gather(
+            *[self.retire(service, id_of("API-T-3"), headers, reason="廃棄") for _ in range(4)]
+        )
+
+        assert first.status_code == 200
+        assert first.json()["revision"] == 2
+        assert {(one.status_code, one.content, one.headers["etag"]) for one in others} == {(200, first.content, '"2"')}
+        other = await self.retire(service, id_of("API-T-3"), headers, reason="売却")
+        assert (other.status_code, other.json()["type"]) == (422, "urn:daicho:problem:invalid")
+        failed = {"If-Match": '"1"', "Idempotency-Key": "another"}
+        assert (await self.retire(service, id_of("API-T-3"), failed, reason="廃棄")).status_code == 412
+        mended = {**failed, "If-Match": '"2"'}
+        assert (await self.retire(service, id_of("API-T-3"), mended, reason="廃棄")).status_code == 200
 
     async def test_of_two_at_once_one_is_told_that_it_has_changed(self, service: Service) -> None:
         await service.post_items(thing("API-T-2", 1))
@@ -541,14 +575,17 @@ class TestDeadLetters:
         outcomes = await service.post_items(
             thing("API-D-1", 1, kind="network", relations=across), thing("API-D-1", 2, kind="network", name="直した")
         )
-        assert outcomes == [{"status": "parked", "revision": None, "reason": "other-network-relation"}] * 2
+        assert [(one["status"], one["reason"], one["field"]) for one in outcomes] == [
+            ("parked", "other-network-relation", "data.relations.0.source_key"),
+            ("parked", "key-parked", None),
+        ]
 
         key = "mayor/mayor/cmdb/API-D-1"
-        told = await service.get("office", "/v1/dead-letters")
+        told = await service.get("office", "/v1/dead-letters/summary")
         assert told["by_body"]["mayor"]["other-network-relation"] == 1
         assert told["by_body"]["mayor"]["key-parked"] == 1
-        assert key in {one["key"] for one in told["parked"]}
-        elsewhere = await service.get("waterworks-operator", "/v1/dead-letters")
+        assert key in {one["key"] for one in (await service.get("office", "/v1/dead-letters/keys"))["items"]}
+        elsewhere = await service.get("waterworks-operator", "/v1/dead-letters/summary")
         assert (elsewhere["by_body"], elsewhere["by_reason"], elsewhere["parked"]) == ({}, {}, [])
 
         released = {"topic": FEED.name, "key": key}

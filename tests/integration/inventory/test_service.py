@@ -126,7 +126,12 @@ class TestItems:
         )
         assert answer.status_code == 202
         (receipt,) = answer.json()["receipts"]
-        assert await outcome(as_("feed-cmdb"), receipt["id"]) == {"status": "applied", "revision": 1, "reason": None}
+        assert await outcome(as_("feed-cmdb"), receipt["id"]) == {
+            "status": "applied",
+            "revision": 1,
+            "reason": None,
+            "field": None,
+        }
 
         shown = await as_("body-mayor").get(f"/v1/assets/{id_of('S-1')}")
         assert (shown.status_code, shown.headers["ETag"]) == (200, '"1"')
@@ -373,24 +378,28 @@ class TestRetire:
 
 class TestDeadLetters:
     async def parked(self, operator: httpx.AsyncClient, key: bytes) -> dict[str, Any] | None:
-        listed = (await operator.get("/v1/dead-letters?limit=500")).json()
-        return next((one for one in listed["parked"] if one["key"] == key.decode()), None)
+        listed = (await operator.get("/v1/dead-letters/keys?limit=500")).json()
+        return next((one for one in listed["items"] if one["key"] == key.decode()), None)
+
+    async def history(self, reader: httpx.AsyncClient) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = (await reader.get(f"/v1/assets/{id_of('S-40')}/history")).json().get("items", [])
+        return items
 
     async def test_a_malformed_record_parks_its_key_and_stops_nothing(self, stack: Stack, as_: As) -> None:
         key, operator = make_key("mayor", "mayor", "cmdb", "S-30"), as_(SECURITY_OFFICE)
-        before = (await operator.get("/v1/dead-letters")).json()["by_body"].get("mayor", {})
+        before = (await operator.get("/v1/dead-letters/summary")).json()["by_body"].get("mayor", {})
         async with AIOKafkaProducer(**account(stack, "feed").client(), partitioner=NetworkPartitioner()) as producer:
             await producer.send_and_wait(FEED.name, key=key, value=b'{"specversion": ')
 
         outcomes = await told(as_("feed-cmdb"), item("S-30"), item("S-31"))
-        assert outcomes[0] == {"status": "parked", "revision": None, "reason": "not-json"}
+        assert (outcomes[0]["status"], outcomes[0]["reason"]) == ("parked", "key-parked")
         assert outcomes[1]["status"] == "applied"
         parked = await self.parked(operator, key)
         assert parked is not None
         assert (parked["topic"], parked["reason"]) == (FEED.name, "not-json")
 
         async def counted() -> dict[str, int]:
-            now = (await operator.get("/v1/dead-letters")).json()["by_body"].get("mayor", {})
+            now = (await operator.get("/v1/dead-letters/summary")).json()["by_body"].get("mayor", {})
             return {reason: now[reason] - before.get(reason, 0) for reason in now if now[reason] != before.get(reason)}
 
         async with asyncio.timeout(20):
@@ -410,14 +419,18 @@ class TestDeadLetters:
         # what kept it out is mended: the asset that it names comes to its network
         await told(feeder, item("S-41", 2))
         async with asyncio.timeout(20):
-            while (await operator.get("/v1/dead-letters")).json()["by_reason"].get("other-network-relation", 0) < 1:
+            while (await operator.get("/v1/dead-letters/summary")).json()["by_reason"].get(
+                "other-network-relation", 0
+            ) < 1:
                 await asyncio.sleep(0.1)
         released = await operator.post("/v1/dead-letters/release", json={"key": key.decode()})
         assert (released.status_code, released.json()) == (202, {"records": 2})
         async with asyncio.timeout(20):
             while await self.parked(operator, key) is not None:
                 await asyncio.sleep(0.05)
-        history = (await as_("body-mayor").get(f"/v1/assets/{id_of('S-40')}/history")).json()["items"]
+        async with asyncio.timeout(20):
+            while len(history := await self.history(as_("body-mayor"))) < 2:
+                await asyncio.sleep(0.05)
         assert [(one["revision"], one["asset"]["name"]) for one in history] == [(2, "後"), (1, "名簿")]
         again = await operator.post("/v1/dead-letters/release", json={"key": key.decode()})
         assert again.status_code == 404

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import json
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
+import services.inventory.netbox_pull.store  # noqa: F401 - its table
 from libs.persistence import Pool, assert_no_drift, scoped, upgrade
 from libs.persistence.migrations import downgrade
 from services.inventory.store import Base
@@ -23,9 +25,45 @@ async def test_they_can_be_undone_and_done_again(owner_dsn: str) -> None:
     await assert_no_drift(Base.metadata, owner_dsn)
 
 
+async def test_a_register_of_before_keeps_what_its_sources_told(owner_dsn: str) -> None:
+    """One asset with a relation to another that is known, and one that is not; and one that is retired."""
+    ids = [uuid4() for _ in range(4)]
+    relations = [{"type": "stores", "asset_id": str(ids[1])}, {"type": "runs_on", "asset_id": str(ids[3])}]
+    await downgrade("services.inventory", owner_dsn, "0001")
+    connection = await asyncpg.connect(owner_dsn)
+    try:
+        await connection.execute("SELECT set_config('daicho.bodies', 'audit', false)")
+        for number, one in enumerate(ids[:3]):
+            status = "retired" if number == 2 else "active"
+            state = {
+                "asset_id": str(one),
+                "body": "audit",
+                "network": "mayor",
+                "kind": "system",
+                "name": "名",
+                "status": status,
+            }
+            state |= {"facts": {"a": 1}, "declared": {}, "relations": [] if number else relations}
+            await connection.execute("INSERT INTO asset VALUES ($1, 'audit', 1, now(), $2)", one, json.dumps(state))
+            await connection.execute("INSERT INTO source_link VALUES ('cmdb', $1, $2, 'audit', 1)", f"S-{number}", one)
+        await upgrade("services.inventory", owner_dsn)
+        links = await connection.fetch("SELECT told, gone FROM source_link ORDER BY source_key")
+        pointing = await connection.fetch("SELECT target_id FROM asset_relation WHERE asset_id = $1", ids[0])
+        await connection.execute("TRUNCATE asset, source_link, asset_relation")
+    finally:
+        await connection.close()
+    first = json.loads(links[0]["told"])
+    assert sorted(first.pop("relations")) == [["runs_on", "", str(ids[3])], ["stores", "cmdb", "S-1"]]
+    assert first == {"body": "audit", "kind": "system", "name": "名", "facts": {"a": 1}, "declared": {}}
+    assert [link["gone"] for link in links] == [False, False, True]
+    assert {row["target_id"] for row in pointing} == {ids[1], ids[3]}
+
+
 INSERTS = {
     "asset": "INSERT INTO asset VALUES ($1, 'audit', 1, now(), '{}')",
     "asset_revision": "INSERT INTO asset_revision VALUES ($1, 1, 'audit', now(), '{}', '{}')",
+    "merge_candidate": "INSERT INTO merge_candidate VALUES ($1, 'audit', 'mayor', $1, $1, 'cmdb', 'S', '[]', false, now(), 'proposed', 1)",
+    "asset_merge": "INSERT INTO asset_merge VALUES ($1, 'audit', 'mayor', 'merged', $1, $1, '[]', NULL, 'officer', now(), NULL, 1)",
     "source_link": "INSERT INTO source_link VALUES ('cmdb', $1::uuid::text, $1, 'audit', 1)",
 }
 

@@ -124,3 +124,18 @@ async def test_lifespan_runs_around_the_serving() -> None:
     async with serving(application(lifespan), HttpSettings()):
         seen.append("serve")
     assert seen == ["begin", "serve", "end"]
+
+
+async def test_too_many_requests_at_once_are_told_when_to_come_again() -> None:
+    app = application()
+    async with serving(app, HttpSettings(max_connections=2)) as url, client(url) as http, asyncio.timeout(20):
+        slow = [asyncio.create_task(http.get("/slow")) for _ in range(2)]
+        while (refused := await http.post("/size", content=b"x")).status_code == 200:
+            await asyncio.sleep(0.01)
+        app.state.go_on.set()
+        await asyncio.gather(*slow)
+        taken = await http.post("/size", content=b"x")
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    assert refused.json()["type"] == "urn:daicho:problem:busy"
+    assert taken.status_code == 200

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.contracts import FeedItem, Profile
-from services.inventory.domain import Known, Register, Revision, Source
+from services.inventory.domain import Held, Link, Part, Register, Revision, Source
 
 PROFILE = Path(__file__).parents[3] / "samples/city/profile.yaml"
 KEYS = ("A", "B", "C")
@@ -63,16 +63,19 @@ class Told:
     """A register that only ever sees the part that a batch is about, and every revision that it made."""
 
     def __init__(self) -> None:
-        self.known: dict[Source, Known] = {}
+        self.links: dict[Source, Link] = {}
+        self.assets: dict[str, Held] = {}
         self.revisions: dict[Source, list[Revision]] = {}
 
     def take(self, batch: Sequence[FeedItem]) -> None:
         sources = {Source(item.feed, item.source_key) for item in batch}
-        register = Register(profile(), {one: self.known[one] for one in sources & self.known.keys()}, {})
+        links = {one: self.links[one] for one in sources & self.links.keys()}
+        register = Register(profile(), Part(links, self.assets))
         for item in batch:
             source = Source(item.feed, item.source_key)
             decision = register.take(item)
-            self.known[source] = decision.known
+            self.links[source] = decision.link
+            self.assets[decision.link.asset_id] = decision.held
             self.revisions.setdefault(source, []).extend(decision.revisions)
 
 
@@ -99,18 +102,18 @@ def naive(items: Iterable[FeedItem]) -> dict[str, FeedItem]:
 
 @given(deliveries())
 def test_the_highest_version_stands(items: list[FeedItem]) -> None:
-    known = taken([items]).known
+    result = taken([items])
 
     expected = naive(items)
-    assert {source.source_key for source in known} == expected.keys()
-    for source, one in known.items():
-        item = expected[source.source_key]
-        assert one.source_version == item.source_version
+    assert {source.source_key for source in result.links} == expected.keys()
+    for source, link in result.links.items():
+        item, state = expected[source.source_key], result.assets[link.asset_id].state
+        assert link.source_version == item.source_version
         if item.operation == "retire":
-            assert one.state is None or one.state["status"] == "retired"
+            assert state is None or state["status"] == "retired"
         else:
-            assert one.state is not None
-            assert said(one.state) == (item.body, "active", item.name, repr(sorted(item.facts.items())))
+            assert state is not None
+            assert said(state) == (item.body, "active", item.name, repr(sorted(item.facts.items())))
 
 
 def said(state: dict[str, Any]) -> tuple[str, str, str, str]:
@@ -121,17 +124,17 @@ def said(state: dict[str, Any]) -> tuple[str, str, str, str]:
 def test_batches_do_not_matter(items: list[FeedItem], cuts: list[int]) -> None:
     at_once, in_parts = taken([items]), taken(split(items, cuts))
 
-    assert in_parts.known == at_once.known
+    assert (in_parts.links, in_parts.assets) == (at_once.links, at_once.assets)
     assert in_parts.revisions == at_once.revisions
 
 
 @given(deliveries())
 def test_what_was_told_before_changes_nothing(items: list[FeedItem]) -> None:
     result = taken([items])
-    known, revisions = dict(result.known), {source: list(made) for source, made in result.revisions.items()}
+    assets, revisions = dict(result.assets), {source: list(made) for source, made in result.revisions.items()}
 
     result.take(items)
-    assert (result.known, result.revisions) == (known, revisions)
+    assert (result.assets, result.revisions) == (assets, revisions)
 
 
 @given(deliveries())
@@ -140,9 +143,10 @@ def test_revisions_rise_by_one_and_each_follows_from_the_one_before(items: list[
 
     for source, revisions in result.revisions.items():
         assert [one.revision for one in revisions] == list(range(1, len(revisions) + 1))
-        assert result.known[source].revision == len(revisions)
+        held = result.assets[result.links[source].asset_id]
+        assert held.revision == len(revisions)
         if revisions:
-            assert result.known[source].state == revisions[-1].after
+            assert held.state == revisions[-1].after
         for earlier, later in pairwise(revisions):
             # None: new to its body, which it came to from another that it is retired in
             assert later.before in (earlier.after, None)

@@ -72,7 +72,7 @@ def items(draw: st.DrawFn, keys: Sequence[str] = ("A", "B"), bodies: Sequence[st
 
 
 def folded(told: Sequence[FeedItem]) -> tuple[Register, list[Decision]]:
-    register, decisions = Register(PROFILE, {}, {}), []
+    register, decisions = Register(PROFILE), []
     for item in told:
         try:
             decisions.append(register.take(item))
@@ -92,7 +92,7 @@ def test_an_outcome_says_whether_there_is_an_event_and_no_event_is_without_a_cha
 
 @given(st.lists(items(), max_size=12))
 def test_no_relation_in_the_register_is_known_to_lead_to_another_network(told: list[FeedItem]) -> None:
-    register = Register(PROFILE, {}, {})
+    register = Register(PROFILE)
     network_of: dict[str, str] = {}
     for item in told:
         try:

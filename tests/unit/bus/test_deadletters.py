@@ -135,6 +135,21 @@ def test_too_many_parked_keys_stop_the_task(subscription: Subscription, make_rec
         guard.check(9, letters)
 
 
+def test_a_resumed_task_has_room_for_as_many_keys_again(subscription: Subscription, make_record: Make) -> None:
+    parked = {b"mayor/mayor/%d" % number: datetime(2026, 3, 1, tzinfo=UTC) for number in range(3)}
+    guard = CapGuard(subscription.caps, resumed=True)
+    for number in range(3, 6):
+        letters = PartitionDeadLetters(subscription, parked)
+        letters.reject(make_record(number, key=b"mayor/mayor/%d" % number), BAD)
+        guard.check(1, letters)
+        letters.settle(parked)
+
+    letters = PartitionDeadLetters(subscription, parked)
+    letters.reject(make_record(6, key=b"mayor/mayor/6"), BAD)
+    with pytest.raises(CapExceeded, match="parked-keys-cap"):
+        guard.check(1, letters)
+
+
 def test_too_large_a_share_of_rejected_records_stops_the_task(subscription: Subscription, make_record: Make) -> None:
     guard = CapGuard(subscription.caps)
 

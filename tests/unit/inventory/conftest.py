@@ -23,7 +23,7 @@ def profile() -> Profile:
 
 @pytest.fixture(scope="session")
 def empty_register(profile: Profile) -> Callable[[], Register]:
-    return lambda: Register(profile, {}, {})
+    return lambda: Register(profile)
 
 
 @pytest.fixture(scope="session")

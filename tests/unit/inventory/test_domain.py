@@ -23,15 +23,16 @@ from libs.contracts import (
 )
 from services.inventory.domain import (
     MOVED,
-    Known,
+    Held,
+    Link,
     Outcome,
+    Part,
     Refused,
     Register,
     Scribe,
     Source,
     Target,
     check_authority,
-    retire,
 )
 
 NOW = datetime(2026, 4, 1, 9, 30, 15, 250000, tzinfo=UTC)
@@ -93,7 +94,8 @@ class TestTake:
             "source_version": 5,
             "reason": "年次の見直し",
         }
-        assert decision.known == Known(revision.after["asset_id"], 5, 1, revision.after)
+        assert decision.held == Held(1, revision.after)
+        assert (decision.link.asset_id, decision.link.source_version) == (revision.after["asset_id"], 5)
 
     def test_an_item_is_the_whole_asset(self, register: Register) -> None:
         register.take(item(1, **EVERYTHING))
@@ -109,21 +111,22 @@ class TestTake:
         first = register.take(item(1, **EVERYTHING))
 
         again = register.take(item(1, **EVERYTHING))
-        assert (again.outcome, again.revisions, again.known) == (Outcome.UNCHANGED, (), first.known)
+        assert (again.outcome, again.revisions, again.held) == (Outcome.UNCHANGED, (), first.held)
+        assert not again.news
 
     def test_a_newer_version_that_says_the_same_is_remembered(self, register: Register) -> None:
         register.take(item(1, name="庁内LAN"))
 
         decision = register.take(item(9, name="庁内LAN"))
         assert (decision.outcome, decision.revisions) == (Outcome.UNCHANGED, ())
-        assert (decision.known.source_version, decision.known.revision) == (9, 1)
+        assert (decision.link.source_version, decision.held.revision) == (9, 1)
         assert register.take(item(8)).outcome is Outcome.IGNORED
 
     def test_an_older_version_that_comes_later_is_ignored(self, register: Register) -> None:
         newest = register.take(item(3))
 
         late = register.take(item(2))
-        assert (late.outcome, late.revisions, late.known) == (Outcome.IGNORED, (), newest.known)
+        assert (late.outcome, late.revisions, late.link) == (Outcome.IGNORED, (), newest.link)
         assert register.take(gone(2)).outcome is Outcome.IGNORED
 
     def test_of_one_version_the_later_is_taken(self, register: Register) -> None:
@@ -149,7 +152,19 @@ class TestTake:
 
         other = register.take(item(1, feed="ledger"))
         assert other.outcome is Outcome.APPLIED
-        assert other.known.asset_id == asset_id("990019", "ledger", "A-1")
+        assert other.link.asset_id == asset_id("990019", "ledger", "A-1")
+
+    def test_what_an_item_keeps_is_as_the_same_source_told_it(self, register: Register) -> None:
+        told = item(1, zone="lgwan", facts={"serial": "S-1", "old": 1}, **NEIGHBOURS)
+        first = register.take(told).held.state
+        assert first is not None
+
+        kept = item(2, name="新", facts={"new": 2}, kept=["zone", "facts.serial", "relations.connects"])
+        assert {source.source_key for source in register.named([kept])} == {"B-1"}
+        state = register.take(kept).held.state
+        assert state is not None
+        assert (state["name"], state["zone"], state["facts"]) == ("新", "lgwan", {"serial": "S-1", "new": 2})
+        assert [one["type"] for one in state["relations"]] == ["connects"]
 
 
 class TestRetire:
@@ -165,7 +180,7 @@ class TestRetire:
     def test_it_wins_over_an_upsert_of_the_same_version(self, register: Register, order: list[FeedItem]) -> None:
         register.take(item(1))
         for one in order:
-            state = register.take(one).known.state
+            state = register.take(one).held.state
 
         assert state is not None
         assert state["status"] == "retired"
@@ -175,7 +190,7 @@ class TestRetire:
         register.take(gone(2))
 
         again = register.take(gone(3))
-        assert (again.outcome, again.known.source_version, again.known.revision) == (Outcome.UNCHANGED, 3, 2)
+        assert (again.outcome, again.link.source_version, again.held.revision) == (Outcome.UNCHANGED, 3, 2)
 
     def test_an_asset_may_return(self, register: Register) -> None:
         register.take(item(1))
@@ -189,28 +204,32 @@ class TestRetire:
     def test_of_an_unknown_asset_is_remembered_against_what_is_older(self, register: Register) -> None:
         decision = register.take(gone(5))
         assert (decision.outcome, decision.revisions) == (Outcome.UNCHANGED, ())
-        assert decision.known == Known(asset_id("990019", "cmdb", "A-1"), 5)
+        assert decision.link == Link("cmdb", "A-1", asset_id("990019", "cmdb", "A-1"), 5, told=None, gone=True)
+        assert decision.held.state is None
 
         assert register.take(item(4)).outcome is Outcome.IGNORED
         assert register.take(item(5)).outcome is Outcome.IGNORED
-        assert register.take(item(6)).known.revision == 1
+        assert register.take(item(6)).held.revision == 1
 
     def test_a_person_retires_and_the_source_may_tell_anew(self, profile: Profile, register: Register) -> None:
-        known = register.take(item(7)).known
+        known = register.take(item(7)).link
 
-        decision = retire(known, "officer", "撤去")
-        (revision,) = decision.revisions
+        links, revisions = register.retire(known.asset_id, "officer", "撤去")
+        (revision,) = revisions
         assert (revision.revision, revision.after["status"]) == (2, "retired")
         assert revision.change == {"actor": "officer", "reason": "撤去"}
-        later = Register(profile, {Source("cmdb", "A-1"): decision.known}, {})
+        assert links == (known._replace(gone=True),)
+        assert register.retire(known.asset_id, "officer", "再び").revisions == ()
+        held = {known.asset_id: register.held(known.asset_id)}
+        later = Register(profile, Part({Source("cmdb", "A-1"): links[0]}, held))
         assert later.take(item(7)).outcome is Outcome.IGNORED
         assert later.take(item(8)).revisions[0].revision == 3
-        assert retire(decision.known, "officer", "再び").outcome is Outcome.UNCHANGED
 
 
 class TestMove:
     def test_an_asset_leaves_one_body_and_is_new_to_the_other(self, register: Register) -> None:
-        before = register.take(item(1)).known
+        before = register.take(item(1)).held
+        assert before.state is not None
 
         decision = register.take(item(2, body="education"))
         leaves, arrives = decision.revisions
@@ -220,9 +239,9 @@ class TestMove:
         # nothing of what the body it leaves knew goes to the other
         assert (arrives.revision, arrives.before) == (3, None)
         assert (arrives.after["body"], arrives.after["network"]) == ("education", "education")
-        assert (arrives.after["status"], arrives.after["asset_id"]) == ("active", before.asset_id)
+        assert (arrives.after["status"], arrives.after["asset_id"]) == ("active", before.state["asset_id"])
         assert "reason" not in arrives.change
-        assert (decision.known.revision, decision.known.state) == (3, arrives.after)
+        assert (decision.held.revision, decision.held.state) == (3, arrives.after)
 
     def test_what_left_stays_gone_when_it_was_retired_before(self, register: Register) -> None:
         register.take(item(1))
@@ -250,7 +269,7 @@ class TestRelations:
             "data.relations.1.source_key",
         )
         # and nothing of it stays
-        assert register.take(item(1, feed=feed)).known.revision == 1
+        assert register.take(item(1, feed=feed)).held.revision == 1
 
     def test_to_another_network_is_left_out_of_equipment_records(self, register: Register) -> None:
         register.take(item(1, feed="netbox", source_key="W-1", body="waterworks"))
@@ -266,13 +285,15 @@ class TestRelations:
 
     def test_what_only_relations_name_is_known_by_its_own_id(self, profile: Profile) -> None:
         merged = Target("00000000-0000-4000-8000-00000000000a", "mayor")
-        register = Register(profile, {}, {Source("cmdb", "W-1"): merged})
+        register = Register(profile, Part(targets={Source("cmdb", "W-1"): merged}))
 
         relations = register.take(item(1, **NEIGHBOURS)).revisions[0].after["relations"]
         assert {"type": "stores", "asset_id": merged.asset_id} in relations
 
     def test_what_only_relations_name_may_be_on_another_network(self, profile: Profile) -> None:
-        register = Register(profile, {}, {Source("cmdb", "W-1"): Target(asset_id("990019", "cmdb", "W-1"), "hospital")})
+        register = Register(
+            profile, Part(targets={Source("cmdb", "W-1"): Target(asset_id("990019", "cmdb", "W-1"), "hospital")})
+        )
 
         with pytest.raises(Refused):
             register.take(item(1, **NEIGHBOURS))

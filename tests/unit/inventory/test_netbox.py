@@ -7,6 +7,7 @@ import base64
 import gzip
 import json
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,7 +84,7 @@ def webhook(profile: Profile, content: bytes) -> Delivery:
 
 
 def folded(register: Register, items: Iterator[FeedItem]) -> dict[str, State]:
-    states = {item.source_key: register.take(item).known.state for item in items}
+    states = {item.source_key: register.take(item).held.state for item in items}
     return {key: state for key, state in states.items() if state is not None}
 
 
@@ -96,8 +97,8 @@ def told(profile: Profile, empty_register: Callable[[], Register], webhooks: lis
         for item in webhook(profile, received.content).items:
             decision = register.take(item)
             steps.append(Step(received, item, decision))
-            assert decision.known.state is not None
-            states[item.source_key] = decision.known.state
+            assert decision.held.state is not None
+            states[item.source_key] = decision.held.state
     return Told(register, steps, states)
 
 
@@ -224,7 +225,7 @@ def test_the_two_in_the_other_order_leave_the_same(
     in_order = [straight.take(item) for item in (earlier, later)]
     out_of_order = [swapped.take(item) for item in (later, earlier)]
     assert out_of_order[-1].outcome is Outcome.IGNORED
-    assert out_of_order[-1].known.state == in_order[-1].known.state
+    assert out_of_order[-1].held.state == in_order[-1].held.state
 
 
 def test_webhooks_of_what_the_register_does_not_keep_are_passed_over(
@@ -331,3 +332,104 @@ def test_a_virtual_machine_runs_on_its_device(profile: Profile) -> None:
 
     (item,) = read_objects(Sent(content, profile.feed_by_id["netbox"])).items
     assert [(one.type, one.source_key) for one in item.relations] == [("runs_on", "dcim.device:7")]
+
+
+def later(content: bytes, seconds: int) -> bytes:
+    """The same webhook as another worker sends it: the same request, type, object and event, and another `timestamp`."""
+    told = json.loads(content)
+    moment = datetime.fromisoformat(told["timestamp"]) + timedelta(seconds=seconds)
+    return json.dumps({**told, "timestamp": moment.isoformat()}).encode()
+
+
+def first_of(webhooks: list[Received], event: str) -> bytes:
+    """The first webhook of a device and that event."""
+    return next(
+        one.content for one in webhooks if (one.told["object_type"], one.told["event"]) == ("dcim.device", event)
+    )
+
+
+def with_field(content: bytes, change: Callable[[dict[str, Any]], object]) -> bytes:
+    told = json.loads(content)
+    change(told["data"])
+    return json.dumps(told).encode()
+
+
+@pytest.mark.parametrize("event", ["created", "updated", "deleted"])
+@pytest.mark.parametrize("seconds", [-20, 0, 20])
+def test_the_same_change_told_again_makes_no_revision(
+    profile: Profile,
+    webhooks: list[Received],
+    empty_register: Callable[[], Register],
+    event: str,
+    seconds: int,
+) -> None:
+    content, register = first_of(webhooks, event), empty_register()
+    before = with_field(content, lambda data: data.update(name="before", last_updated="2026-01-01T00:00:00+09:00"))
+    known = json.loads(before) | {"event": "updated"}
+    (made,) = webhook(profile, json.dumps(known).encode()).items
+    (item,), (again,) = (webhook(profile, one).items for one in (content, later(content, seconds)))
+
+    first, second, third = (register.take(one) for one in (made, item, again))
+    assert (first.outcome, second.outcome) == (Outcome.APPLIED, Outcome.APPLIED)
+    assert third.outcome in (Outcome.UNCHANGED, Outcome.IGNORED)
+    assert third.held.state == second.held.state
+    assert third.held.revision == second.held.revision
+
+
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_a_creation_or_update_that_comes_after_its_deletion_brings_nothing_back(
+    profile: Profile, webhooks: list[Received], empty_register: Callable[[], Register], seconds: int
+) -> None:
+    deleted, register = first_of(webhooks, "deleted"), empty_register()
+    told = json.loads(deleted)
+    late = [later(json.dumps({**told, "event": event}).encode(), seconds) for event in ("created", "updated")]
+
+    (gone,) = webhook(profile, deleted).items
+    outcomes = [register.take(gone).outcome, *(register.take(webhook(profile, one).items[0]).outcome for one in late)]
+    assert outcomes == [Outcome.UNCHANGED, Outcome.IGNORED, Outcome.IGNORED]
+
+
+def test_an_update_equal_before_and_after_makes_no_revision_though_its_time_moves(
+    profile: Profile, webhooks: list[Received], empty_register: Callable[[], Register]
+) -> None:
+    content, register = first_of(webhooks, "updated"), empty_register()
+    touched = with_field(content, lambda data: data.update(last_updated="2026-11-24T00:00:00+09:00"))
+
+    outcomes = [register.take(webhook(profile, one).items[0]).outcome for one in (content, touched)]
+    assert outcomes == [Outcome.APPLIED, Outcome.UNCHANGED]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data["custom_fields"].update(zone=data["custom_fields"]["zone"]["value"]),
+        lambda data: data["custom_fields"].update(
+            data_kinds=[one["value"] for one in data["custom_fields"]["data_kinds"]]
+        ),
+        lambda data: data.update(status=data["status"]["value"]),
+        lambda data: data["custom_fields"].pop("remarks"),
+        lambda data: data["custom_fields"].pop("record_count"),
+        lambda data: data["custom_fields"].update(remarks=""),
+        lambda data: data.pop("location") and None,
+        lambda data: data.update(description=None),
+    ],
+    ids=[
+        "bare choice",
+        "bare choices",
+        "bare status",
+        "absent",
+        "absent number",
+        "empty",
+        "absent object",
+        "null text",
+    ],
+)
+def test_a_choice_bare_or_with_its_label_and_nothing_null_absent_or_empty_are_one(
+    profile: Profile, webhooks: list[Received], change: Callable[[dict[str, Any]], object]
+) -> None:
+    unset = {"location": None, "description": ""}
+    content = with_field(first_of(webhooks, "updated"), lambda data: data.update(unset))
+    assert json.loads(content)["data"]["custom_fields"]["remarks"] is None
+
+    (whole,), (other,) = (webhook(profile, one).items for one in (content, with_field(content, change)))
+    assert other == whole

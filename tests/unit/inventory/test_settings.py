@@ -60,3 +60,28 @@ def test_no_secret_is_shown(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("DAICHO_FEED_SECRETS__NETBOX", "hush-hush")
     assert "hush-hush" not in repr(Settings())
     assert "secret@" not in repr(Settings())
+
+
+def test_tokens_of_sources_that_are_pulled_are_given_as_secrets_are(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "tokens.json"
+    file.write_text(json.dumps({"netbox": "kept", "other": "too"}))
+    file.chmod(0o600)
+    environment.setenv("DAICHO_FEED_TOKENS_FILE", str(file))
+    environment.setenv("DAICHO_FEED_TOKENS__NETBOX", "hush-hush")
+
+    settings = Settings()
+    tokens = {feed: token.get_secret_value() for feed, token in settings.read_feed_tokens().items()}
+    assert tokens == {"netbox": "hush-hush", "other": "too"}
+    assert "hush" not in repr(settings)
+    assert secrets(settings) == {}
+
+
+def test_an_instance_may_add_to_the_columns_of_ledgers(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert "帳票名" not in Settings().read_ledger_columns().of("ledger").by_header
+
+    file = tmp_path / "columns.yaml"
+    file.write_text("every_feed: {also: {情報資産名: [帳票名]}}", encoding="utf-8")
+    environment.setenv("DAICHO_LEDGER_COLUMNS", str(file))
+    assert Settings().read_ledger_columns().of("ledger").by_header["帳票名"] == "情報資産名"

@@ -86,8 +86,8 @@ async def test_a_service_that_is_well_says_its_numbers(http: httpx.AsyncClient) 
     assert answer.json() == {
         "status": "ready",
         "probes": [
-            {"name": "outbox", "ok": True, "code": None, "measures": {"oldest_seconds": 0.5}},
-            {"name": "consumer", "ok": True, "code": None, "measures": {"lag daicho.feed.v1-0": 12}},
+            {"name": "outbox", "ok": True, "essential": True, "code": None, "measures": {"oldest_seconds": 0.5}},
+            {"name": "consumer", "ok": True, "essential": True, "code": None, "measures": {"lag daicho.feed.v1-0": 12}},
         ],
     }
 
@@ -98,6 +98,15 @@ async def test_a_stopped_task_turns_it_red_with_its_code(http: httpx.AsyncClient
     assert (answer.status_code, answer.json()["status"]) == (503, "not-ready")
     assert answer.json()["probes"][1]["code"] == "max-parked-keys"
     assert (await http.get("/health/live")).status_code == 200
+
+
+async def test_what_is_not_essential_is_told_and_the_service_is_ready(
+    http: httpx.AsyncClient, consumer: Scripted
+) -> None:
+    consumer.result = ProbeResult(ok=False, essential=False, code="unreachable")
+    answer = await http.get("/health/ready")
+    assert (answer.status_code, answer.json()["status"]) == (200, "ready")
+    assert (answer.json()["probes"][1]["ok"], answer.json()["probes"][1]["code"]) == (False, "unreachable")
 
 
 async def test_a_probe_that_fails_or_hangs_is_told_without_its_error(

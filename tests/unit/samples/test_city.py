@@ -84,7 +84,7 @@ def value_of(cell: str, column: dict, described: dict):
         pairs = [part.split(described["relation_separator"]) for part in parts]
         known = described["words"]["relation"]
         return [{"type": known[word.strip()], "source_key": key.strip()} for word, key in pairs]
-    if kind == "integer":
+    if kind in ("integer", "number"):
         unit = next((unit for unit in described["units"] if cell.endswith(unit)), "")
         return int(cell.removesuffix(unit).replace(",", ""))
     known = described["words"].get(column.get("words", "boolean"))

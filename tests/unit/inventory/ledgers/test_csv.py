@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 from typing import Any
 
 import pytest
@@ -11,36 +12,45 @@ import pytest
 from libs.catalogue import text
 from libs.contracts import EarlierScales, FeedItem, Profile
 from samples.generate import city, files
-from services.inventory.doors import Delivery, Fault, Sent, UnreadableError
-from services.inventory.doors.csv_ledger import read
+from services.inventory.doors import UnreadableError
+from services.inventory.ledgers.columns import default_columns
+from services.inventory.ledgers.faults import CellFault
+from services.inventory.ledgers.reading import Ledger, Refused, Told, lines
 
 HEADER = "台帳番号,情報資産名,種類"
 VERSION = 20260401
 
 
-def sent(profile: Profile, content: str | bytes, body: str = "mayor") -> Sent:
+def read(
+    profile: Profile, content: str | bytes, body: str = "mayor", earlier: EarlierScales | None = None
+) -> list[Told | Refused]:
     given = content if isinstance(content, bytes) else content.encode()
-    return Sent(given, profile.feed_by_id["ledger"], body, VERSION)
+    ledger = Ledger(profile.feed_by_id["ledger"], body, VERSION, default_columns(), earlier or {})
+    return list(lines(io.BytesIO(given), ledger))
 
 
-def items(profile: Profile, content: str | bytes) -> tuple[FeedItem, ...]:
-    return read(sent(profile, content)).items
+def items(profile: Profile, content: str | bytes, body: str = "mayor") -> tuple[FeedItem, ...]:
+    told = read(profile, content, body)
+    assert all(isinstance(line, Told) for line in told), told
+    return tuple(line.item for line in told)
 
 
-def refused(profile: Profile, content: str | bytes) -> UnreadableError:
-    with pytest.raises(UnreadableError) as raised:
-        read(sent(profile, content))
-    assert all(sentence(fault) for fault in raised.value.faults)
-    return raised.value
+def refused(profile: Profile, content: str | bytes) -> list[CellFault]:
+    found = [fault for line in read(profile, content) if isinstance(line, Refused) for fault in line.faults]
+    for fault in found:
+        assert text(fault.key, "en", **fault.args) != text(fault.key, "ja", **fault.args)
+    return found
 
 
 def faults(profile: Profile, content: str | bytes) -> list[tuple[str, str]]:
     """Where, and which sentence."""
-    return [(fault.field, fault.key.removeprefix("inventory.ledger.")) for fault in refused(profile, content).faults]
+    return [(one.at.pointer, one.key.removeprefix("inventory.ledger.")) for one in refused(profile, content)]
 
 
-def sentence(fault: Fault) -> str:
-    return text(fault.key, "en", **fault.args) and text(fault.key, "ja", **fault.args)
+def unreadable(profile: Profile, content: bytes) -> UnreadableError:
+    with pytest.raises(UnreadableError) as raised:
+        read(profile, content)
+    return raised.value
 
 
 def cell(profile: Profile, header: str, value: str) -> FeedItem:
@@ -54,7 +64,7 @@ class TestSamples:
         ledgers = city(20260401, 900)
         content = files(ledgers)[f"{body}.csv"]
 
-        told = read(sent(profile, content, body)).items
+        told = items(profile, content, body)
         expected = [FeedItem.model_validate({**item, "source_version": VERSION}) for item in ledgers.items[body]]
         assert list(told) == expected
         assert len(told) > 3
@@ -77,7 +87,7 @@ class TestEncodings:
 
     @pytest.mark.parametrize("mark", [codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE])
     def test_utf16_is_named(self, profile: Profile, mark: bytes) -> None:
-        error = refused(profile, mark + self.TEXT.encode("utf-16-le"))
+        error = unreadable(profile, mark + self.TEXT.encode("utf-16-le"))
 
         assert error.malformed
         assert [fault.key for fault in error.faults] == ["inventory.ledger.utf16"]
@@ -87,14 +97,14 @@ class TestEncodings:
         self, profile: Profile, strange: bytes
     ) -> None:
         before = (HEADER + "\r\nA-1,名簿").encode("cp932")
-        (fault,) = refused(profile, before + strange + b"\r\n").faults
+        (fault,) = unreadable(profile, before + strange + b"\r\n").faults
 
         assert fault.key == "inventory.ledger.encoding"
         assert fault.args == {"utf8": 0, "cp932": len(before)}
 
     def test_utf8_that_breaks_is_not_taken_for_something_else(self, profile: Profile) -> None:
         good = (HEADER + "\nA-1,").encode()
-        (fault,) = refused(profile, good + "名".encode()[:2] + b"\xff,x\n").faults
+        (fault,) = unreadable(profile, good + "名".encode()[:2] + b"\xff,x\n").faults
 
         assert fault.args["utf8"] == len(good)
 
@@ -109,7 +119,7 @@ class TestHeader:
             "A-1",
             "税システム",
             "system",
-            {"record_count": 7},
+            {"record_count": 7, "remarks": "メモ"},
         )
 
     def test_an_unknown_column_is_named(self, profile: Profile) -> None:
@@ -124,9 +134,9 @@ class TestHeader:
         ]
 
     def test_two_columns_of_one_meaning_are_one_too_many(self, profile: Profile) -> None:
-        error = refused(profile, f"{HEADER},管理番号\nA-1,名簿,情報,B-1\n")
+        found = refused(profile, f"{HEADER},管理番号\nA-1,名簿,情報,B-1\n")
 
-        assert [(one.field, one.key, one.args) for one in error.faults] == [
+        assert [(one.at.pointer, one.key, one.args) for one in found] == [
             ("/rows/1/管理番号", "inventory.ledger.column_twice", {"other": "台帳番号"})
         ]
 
@@ -148,6 +158,12 @@ class TestCells:
             ("情報の種類", "住民；税", "data_kinds", ["resident", "tax"]),
             ("媒体", "ＵＳＢメモリ", "medium", "usb"),
             ("業務", "Ⅱ種　住民税", "business", "Ⅱ種　住民税"),
+            ("目標復旧時間", "0.5", "rto_hours", 0.5),
+            ("登録日", "Ｒ８．４．１", "registered_on", "2026-04-01"),
+            ("保存期限", "永年", "retention_until", "permanent"),
+            ("取扱制限", "複写禁止；持出 禁止", "handling", ["複写禁止", "持出 禁止"]),
+            ("備考", "'=1+1", "remarks", "=1+1"),
+            ("備考", "'90年代", "remarks", "'90年代"),
         ],
     )
     def test_facts(self, profile: Profile, header: str, written: str, field: str, value: Any) -> None:
@@ -169,6 +185,7 @@ class TestCells:
                 {"relations": [{"type": "stores", "source_key": "B-1"}, {"type": "connects", "source_key": "B-2"}]},
             ),
             ("所管課", " ", {}),
+            ("情報の種類", "；", {}),
         ],
     )
     def test_fields(self, profile: Profile, header: str, written: str, expected: dict[str, Any]) -> None:
@@ -190,6 +207,10 @@ class TestCells:
             ("件数", "-1", "integer"),
             ("件数", "1.5", "integer"),
             ("件数", "9" * 16, "integer"),
+            ("目標復旧時間", "半日", "number"),
+            ("登録日", "令和8年4月", "date"),
+            ("登録日", "令和元年4月1日", "before_era"),
+            ("備考", "改\x0bページ", "control_character"),
             ("機密性", "3D", "word"),
             ("個人情報の有無", "多分", "word"),
             ("情報の種類", "住民;噂", "word"),
@@ -213,16 +234,22 @@ class TestCells:
         ]
 
     def test_one_that_is_too_long_is_named_by_its_column(self, profile: Profile) -> None:
-        error = refused(profile, f"管理番号,情報資産名,種類,業務名\n{'A' * 201},{'名' * 301},情報,{'業' * 301}\n")
+        found = refused(profile, f"管理番号,情報資産名,種類,業務名\n{'A' * 201},{'名' * 301},情報,{'業' * 301}\n")
 
-        assert {fault.field for fault in error.faults} == {
+        assert {fault.at.pointer for fault in found} == {
             "/rows/2/管理番号",
             "/rows/2/情報資産名",
             "/rows/2/業務名",
         }
-        assert not error.malformed
 
-    def test_one_bad_cell_keeps_out_the_whole_file_and_all_are_told(self, profile: Profile) -> None:
+    def test_one_with_more_than_an_event_holds_is_named_by_its_row(self, profile: Profile) -> None:
+        relations = ";".join(f"保存:{number:04}{'番' * 150}" for number in range(999))
+
+        assert faults(profile, f"{HEADER},関連資産\nA-1,名簿,情報,{relations}\n") == [
+            ("/rows/2", "inventory.item_too_large")
+        ]
+
+    def test_every_bad_cell_is_told(self, profile: Profile) -> None:
         content = f"{HEADER},件数,機密性\nA-1,名簿,情報,x,y\nA-2,名簿,情報,1,2\nA-3,名簿,本,1,2\n"
 
         assert faults(profile, content) == [
@@ -232,17 +259,17 @@ class TestCells:
         ]
 
     def test_a_number_stands_once_in_a_ledger(self, profile: Profile) -> None:
-        error = refused(profile, HEADER + "\nA-1,名簿,情報\nA-2,名簿,情報\nＡ－１,名簿,情報\n")
-
-        assert [(one.field, one.key, one.args) for one in error.faults] == [
-            ("/rows/4/台帳番号", "inventory.ledger.repeated", {"first": 2})
+        assert faults(profile, HEADER + "\nA-1,名簿,情報\nA-2,名簿,情報\nＡ－１,名簿,情報\n") == [
+            ("/rows/4/台帳番号", "repeated")
         ]
 
-    def test_a_quotation_mark_that_is_not_closed_is_named_by_its_row(self, profile: Profile) -> None:
-        error = refused(profile, HEADER + '\nA-1,名簿,情報\nA-2,"名簿,情報\n')
+    def test_a_quotation_mark_that_is_not_closed_is_named_by_its_row_and_the_rows_before_are_good(
+        self, profile: Profile
+    ) -> None:
+        content = HEADER + '\nA-1,名簿,情報\nA-2,"名簿,情報\n'
 
-        assert error.malformed
-        assert [fault.field for fault in error.faults] == ["/rows/3"]
+        assert faults(profile, content) == [("/rows/3", "quoting")]
+        assert [line.item.source_key for line in read(profile, content) if isinstance(line, Told)] == ["A-1"]
 
     def test_a_comma_that_is_not_quoted_does_not_shorten_a_number(self, profile: Profile) -> None:
         assert len(items(profile, HEADER + ",件数\nA-1,名簿,情報,1,,\n")) == 1
@@ -257,15 +284,16 @@ class TestEarlierLevels:
     """Ledgers of the three levels used before (`standards/base/mappings.yaml`)."""
 
     @staticmethod
-    def delivery(profile: Profile, earlier: EarlierScales, *written: str) -> Delivery:
+    def told(profile: Profile, earlier: EarlierScales, *written: str) -> list[Told]:
         rows = "".join(f"A-{at},名簿,情報,{word}\n" for at, word in enumerate(written))
-        return read(sent(profile, f"{HEADER},機密性\n{rows}")._replace(earlier=earlier))
+        return [line for line in read(profile, f"{HEADER},機密性\n{rows}", earlier=earlier) if isinstance(line, Told)]
 
     def declared(self, profile: Profile, earlier: EarlierScales, *written: str) -> list[str | None]:
-        return [item.declared.confidentiality for item in self.delivery(profile, earlier, *written).items]
+        return [line.item.declared.confidentiality for line in self.told(profile, earlier, *written)]
 
     def undecided(self, profile: Profile, earlier: EarlierScales, *written: str) -> list[tuple[str, str]]:
-        return [(one.field, one.earlier) for one in self.delivery(profile, earlier, *written).undecided]
+        told = self.told(profile, earlier, *written)
+        return [(one.at.pointer, one.earlier) for line in told for one in line.undecided]
 
     def test_each_counts_as_the_highest_level_that_it_may_be(self, profile: Profile, earlier: EarlierScales) -> None:
         assert self.declared(profile, earlier, "機密性3", "機密性2", "機密性1", "") == ["3A", "2", "1", None]
@@ -280,12 +308,12 @@ class TestEarlierLevels:
     def test_they_carry_it_as_a_fact_so_that_the_duty_to_decide_binds_until_the_ledger_says_which(
         self, profile: Profile, earlier: EarlierScales
     ) -> None:
-        facts = [dict(item.facts) for item in self.delivery(profile, earlier, "3", "3B", "機密性2").items]
+        facts = [dict(line.item.facts) for line in self.told(profile, earlier, "3", "3B", "機密性2")]
 
         assert facts == [{"undecided_levels": ["confidentiality"]}, {}, {}]
 
     def test_what_is_told_has_the_choices_and_by_what_to_choose(self, profile: Profile, earlier: EarlierScales) -> None:
-        (one,) = self.delivery(profile, earlier, "機密性3").undecided
+        ((one,),) = (line.undecided for line in self.told(profile, earlier, "機密性3"))
 
         assert one.choices == ("3C", "3B", "3A")
         assert "秘密文書" in one.decide.ja
@@ -301,7 +329,7 @@ class TestEarlierLevels:
 
     def test_other_dimensions_have_no_earlier_levels(self, profile: Profile, earlier: EarlierScales) -> None:
         content = f"{HEADER},機密性,完全性\nA-1,名簿,情報,3,3\n"
-        with pytest.raises(UnreadableError) as refused:
-            read(sent(profile, content)._replace(earlier=earlier))
+        (line,) = read(profile, content, earlier=earlier)
 
-        assert [fault.field for fault in refused.value.faults] == ["/rows/2/完全性"]
+        assert isinstance(line, Refused)
+        assert [fault.at.pointer for fault in line.faults] == ["/rows/2/完全性"]
