@@ -208,7 +208,7 @@ def _figures(
         if row["status"] == "active":
             assets[row["body"]] += row["assets"]
     classified = {row["body"]: row for row in _answer(classification.get("/v1/summary"))}
-    letters = _answer(inventory.get("/v1/dead-letters"))["by_body"]
+    letters = _answer(inventory.get("/v1/dead-letters/summary"))["by_body"]
     figures = [
         BodyFigures(
             body=body,

@@ -8,7 +8,7 @@ import os
 import random
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -39,46 +39,46 @@ def lines() -> list[Line]:
     return mixed
 
 
-async def test_every_malformed_item_is_kept_with_its_reason_and_every_good_one_gets_through(
-    tmp_path: Path, lines: list[Line]
-) -> None:
-    with Instance(tmp_path, profile=PROFILE, settings=NO_CAPS) as instance:
-        flooded = City(instance)
-        async with flooded.feed() as feed:
+class Flooded(NamedTuple):
+    """What an instance holds after the flood."""
+
+    letters: list[dict[str, Any]]
+    register: list[Any]
+
+
+@pytest.fixture(scope="module")
+async def flooded(tmp_path_factory: pytest.TempPathFactory, lines: list[Line]) -> Flooded:
+    with Instance(tmp_path_factory.mktemp("flood"), profile=PROFILE, settings=NO_CAPS) as instance:
+        whole = City(instance)
+        async with whole.feed() as feed:
             for number, line in enumerate(lines):
                 key, value = line.message(datetime.fromtimestamp(number, UTC))
                 await feed.send(FEED.name, key=key, value=value)
             await feed.flush()
-        await flooded.settle()
-        letters = [document(record) for record in await flooded.read(DEADLETTERS.name)]
-        register = await flooded.rows("inventory", REGISTER)
+        await whole.settle()
+        letters = [document(record)["data"] for record in await whole.read(DEADLETTERS.name)]
+        return Flooded(letters, await whole.rows("inventory", REGISTER))
 
+
+def test_every_malformed_item_is_kept_with_its_reason(flooded: Flooded, lines: list[Line]) -> None:
     bad = [line for line in lines if line.event is None]
-    assert len(letters) == len(bad)
-    assert Counter(letter["data"]["reason"] for letter in letters) == Counter(line.reason for line in bad)
-    assert {letter["data"]["consumer"] for letter in letters} == {"inventory"}
+    assert len(flooded.letters) == len(bad)
+    assert Counter(letter["reason"] for letter in flooded.letters) == Counter(line.reason for line in bad)
+    assert {letter["consumer"] for letter in flooded.letters} == {"inventory"}
+
+
+def test_every_good_one_gets_through(flooded: Flooded, lines: list[Line]) -> None:
     expected = expected_register([line for line in lines if line.event is not None])
-    assert {row["source_key"]: _standing(row["status"] == "retired", row["source_version"]) for row in register} == {
-        key: _standing(entry.retired, entry.item["source_version"]) for key, entry in expected.items()
-    }
+    assert {
+        row["source_key"]: _standing(row["status"] == "retired", row["source_version"]) for row in flooded.register
+    } == {key: _standing(entry.retired, entry.item["source_version"]) for key, entry in expected.items()}
+
+
+def test_a_dead_letter_holds_the_original_bytes(flooded: Flooded, lines: list[Line]) -> None:
+    kept = Counter(base64.b64decode(letter["value"] or "") for letter in flooded.letters)
+    assert kept == Counter(line.raw for line in lines if line.event is None)
 
 
 def _standing(retired: bool, version: int) -> int | None:
     """The version that stands; the reference keeps a retired asset's last content, and not the version that retired it."""
     return None if retired else version
-
-
-async def test_a_dead_letter_holds_the_original_bytes(tmp_path: Path) -> None:
-    lines = list(malformed(200, SEED + 1))
-    with Instance(tmp_path, profile=PROFILE, settings=NO_CAPS) as instance:
-        flooded = City(instance)
-        async with flooded.feed() as feed:
-            for line in lines:
-                key, value = line.message(datetime.fromtimestamp(0, UTC))
-                await feed.send(FEED.name, key=key, value=value)
-            await feed.flush()
-        await flooded.settle()
-        letters = [document(record)["data"] for record in await flooded.read(DEADLETTERS.name)]
-
-    kept = Counter(base64.b64decode(letter["value"] or "") for letter in letters)
-    assert kept == Counter(line.raw for line in lines)

@@ -17,9 +17,11 @@ import jsonschema
 import psutil
 import pytest
 from openpyxl import load_workbook
+from typer.testing import CliRunner
 
 from cli.instance import Instance
 from cli.layout import APART
+from cli.main import app
 from cli.running import load
 
 ROOT = Path(__file__).parents[3]
@@ -52,6 +54,24 @@ class Shell:
         """Every process whose command line or folder is of this data folder."""
         mine = str(self.data)
         return [one.pid for one in psutil.process_iter(["cmdline"]) if mine in " ".join(one.info["cmdline"] or ())]
+
+
+class Typed:
+    """The same without a process for each command, which takes most of its time to start."""
+
+    def __init__(self, data: Path) -> None:
+        self.data = data
+
+    def __call__(self, *arguments: str, code: int = 0, output: bool = False) -> str:
+        command = [*arguments, "--data", str(self.data), "--lang", "en"]
+        done = CliRunner(env={"COLUMNS": "240"}).invoke(app, command)
+        assert done.exit_code == code, done.output
+        return done.stderr if code and not output else done.stdout
+
+
+@pytest.fixture
+def typed(daicho: Shell) -> Typed:
+    return Typed(daicho.data)
 
 
 @pytest.fixture(scope="module")
@@ -106,101 +126,99 @@ def test_an_old_ledger_is_taken_and_the_rows_to_decide_are_told(daicho: Shell, t
     assert told[0].startswith("  /rows/2/機密性: Level 3 of the earlier scale is one of today's 3C / 3B / 3A.")
 
 
-def test_a_ledger_is_checked_imported_and_exported(daicho: Shell, tmp_path: Path):
+def test_a_ledger_is_checked_imported_and_exported(typed: Typed, tmp_path: Path):
     ledger, copy = tmp_path / "ledger.csv", tmp_path / "ledger.checked.xlsx"
     header = "台帳番号,情報資産名,種類,登録日\r\n"
     ledger.write_bytes((header + "L-1,名簿①,情報,R8.4.1\r\nL-2,=1+1,本,令和8年\r\n").encode("cp932"))
     of = ["--body", "audit", "--feed", "ledger"]
 
-    told = daicho("ledger", "check", str(ledger), *of, code=1, output=True)
+    told = typed("ledger", "check", str(ledger), *of, code=1, output=True)
     assert "make 1 new, change 0" in told
     assert "C3 種類" in told
     assert str(copy) in told.replace("\n", "")
     sheet = load_workbook(copy).worksheets[0]
     assert {cell.coordinate for row in sheet for cell in row if cell.comment} == {"C3", "D3"}
-    assert (
-        json.loads(daicho("ledger", "check", str(ledger), *of, "--json", code=1, output=True))["rows"]["refused"] == 1
-    )
+    assert json.loads(typed("ledger", "check", str(ledger), *of, "--json", code=1, output=True))["rows"]["refused"] == 1
 
-    assert "/rows/3/種類" in daicho("ledger", "import", str(ledger), *of, code=2)
-    assert "1 items accepted." in daicho("ledger", "import", str(ledger), *of, "--rows", code=1, output=True)
-    assert awaited(lambda: "名簿①" in daicho("assets", "list", "--body", "audit"))
+    assert "/rows/3/種類" in typed("ledger", "import", str(ledger), *of, code=2)
+    assert "1 items accepted." in typed("ledger", "import", str(ledger), *of, "--rows", code=1, output=True)
+    assert awaited(lambda: "名簿①" in typed("assets", "list", "--body", "audit"))
 
     for name in ("out.csv", "out.xlsx"):
         out = tmp_path / name
-        assert "1 assets written" in daicho("ledger", "export", str(out), "--body", "audit")
-        assert "leave 1 as they are" in daicho("ledger", "check", str(out), *of)
-        assert "1 items accepted." in daicho("ledger", "import", str(out), *of)
+        assert "1 assets written" in typed("ledger", "export", str(out), "--body", "audit")
+        assert "leave 1 as they are" in typed("ledger", "check", str(out), *of)
+        assert "1 items accepted." in typed("ledger", "import", str(out), *of)
     assert list(tmp_path.glob("*.part")) == []
-    denied = daicho("ledger", "export", str(tmp_path / "no.csv"), "--body", "audit", "--as", "body-fire", code=1)
+    denied = typed("ledger", "export", str(tmp_path / "no.csv"), "--body", "audit", "--as", "body-fire", code=1)
     assert "may not read the ledger" in denied
     assert not (tmp_path / "no.csv").exists()
 
 
-def test_an_override_is_asked_by_one_and_approved_by_another(daicho: Shell):
+def test_an_override_is_asked_by_one_and_approved_by_another(typed: Typed):
     tomorrow = (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%d")
     wanted = ["--dimension", "availability", "--level", "1", "--reason", "更改まで代替機がある", "--until", tomorrow]
-    asked = daicho("override", "ask", "--feed", "cmdb", "SYS-1", *wanted, "--as", "body-waterworks")
+    asked = typed("override", "ask", "--feed", "cmdb", "SYS-1", *wanted, "--as", "body-waterworks")
     override_id = asked.split()[-1]
 
-    own = daicho("override", "approve", override_id, "--as", "body-waterworks", code=1)
+    own = typed("override", "approve", override_id, "--as", "body-waterworks", code=1)
     assert "Another person must" in own
-    assert "approved" in daicho("override", "approve", override_id, "--note", "庁議")
-    assert awaited(lambda: "更改まで代替機がある" in daicho("explain", "--feed", "cmdb", "SYS-1"))
-    listed = daicho("override", "list", "--state", "approved")
+    assert "approved" in typed("override", "approve", override_id, "--note", "庁議")
+    assert awaited(lambda: "更改まで代替機がある" in typed("explain", "--feed", "cmdb", "SYS-1"))
+    listed = typed("override", "list", "--state", "approved")
     assert "庁議" in listed.replace("\n", "")
-    assert "withdrawn" in daicho("override", "withdraw", override_id, "--as", "body-waterworks")
-    assert awaited(lambda: "更改まで代替機がある" not in daicho("explain", "--feed", "cmdb", "SYS-1"))
-    assert "/reason" in daicho(
+    assert "withdrawn" in typed("override", "withdraw", override_id, "--as", "body-waterworks")
+    assert awaited(lambda: "更改まで代替機がある" not in typed("explain", "--feed", "cmdb", "SYS-1"))
+    assert "/reason" in typed(
         "override", "ask", "--feed", "cmdb", "SYS-1", *wanted[:4], "--reason", "", *wanted[6:], code=2
     )
 
 
-def test_what_could_not_be_taken_is_corrected_given_up_and_released(daicho: Shell, tmp_path: Path):
+def test_what_could_not_be_taken_is_corrected_given_up_and_released(typed: Typed, tmp_path: Path):
     def item(source_key: str, version: int, **fields: object) -> dict[str, object]:
         return {"body": "mayor", "feed": "cmdb", "source_key": source_key, "source_version": version, **fields}
 
     def waiting(source_key: str) -> list[str]:
-        rows = daicho("deadletters", "list", "--key", f"mayor/mayor/cmdb/{source_key}").splitlines()
+        rows = typed("deadletters", "list", "--key", f"mayor/mayor/cmdb/{source_key}").splitlines()
         return [cell.strip() for row in rows for cell in row.split("│")[2:3] if "inventory:" in cell]
 
     def put_aside(source_key: str, *items: dict[str, object]) -> list[str]:
         """Post what cannot be taken; the ids of the letters, oldest first."""
         file = tmp_path / "items.json"
         file.write_text(json.dumps({"items": items}), encoding="utf-8")
-        daicho("feed", "post", "cmdb", str(file))
+        typed("feed", "post", "cmdb", str(file))
         assert awaited(lambda: len(waiting(source_key)) == len(items))
         return waiting(source_key)
 
     # SRV-1 is on the network of the waterworks
     across = {"relations": [{"type": "connects", "source_key": "SRV-1"}], "kind": "network"}
     first, _ = put_aside("DL-1", item("DL-1", 1, **across), item("DL-1", 2, kind="network", name="基幹"))
-    shown = daicho("deadletters", "show", first)
+    shown = typed("deadletters", "show", first)
     assert "data.relations.0.source_key" in shown
-    assert json.loads(daicho("deadletters", "show", first, "--json"))["behind"] == 1
-    assert "mayor/mayor/cmdb/DL-1" in daicho("deadletters", "keys", "--reason", "other-network-relation")
+    assert json.loads(typed("deadletters", "show", first, "--json"))["behind"] == 1
+    assert "mayor/mayor/cmdb/DL-1" in typed("deadletters", "keys", "--reason", "other-network-relation")
 
     file = tmp_path / "corrected.json"
     file.write_text('{"body": "mayor"}', encoding="utf-8")
     edit = ["deadletters", "edit", first, "--note", "接続先の誤記"]
-    assert "/item/source_key" in daicho(*edit, "--file", str(file), code=2)
+    assert "/item/source_key" in typed(*edit, "--file", str(file), code=2)
     editor = tmp_path / "editor.py"
     script = "import json,sys; f = sys.argv[1]; item = json.load(open(f)); item.pop('relations'); json.dump(item, open(f, 'w'))"
     editor.write_text(script, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VISUAL", f"{sys.executable} {editor}")
-        assert f"{first} was corrected, and 2 messages went back" in daicho(*edit)
-    assert awaited(lambda: "基幹" in daicho("assets", "list", "--body", "mayor", "--name", "基幹"))
-    assert "接続先の誤記" in daicho("deadletters", "list", "--decided", "--key", "mayor/mayor/cmdb/DL-1")
+        assert f"{first} was corrected, and 2 messages went back" in typed(*edit)
+    assert awaited(lambda: "基幹" in typed("assets", "list", "--body", "mayor", "--name", "基幹"))
+    assert "接続先の誤記" in typed("deadletters", "list", "--decided", "--key", "mayor/mayor/cmdb/DL-1")
 
     (given_up,) = put_aside("DL-2", item("DL-2", 1, **across))
-    assert "was given up" in daicho("deadletters", "discard", given_up, "--note", "重複")
-    assert "decided on" in daicho("deadletters", "discard", given_up, "--note", "重複", code=1)
+    assert "was given up" in typed("deadletters", "discard", given_up, "--note", "重複")
+    assert "decided on" in typed("deadletters", "discard", given_up, "--note", "重複", code=1)
     put_aside("DL-3", item("DL-3", 1, **across))
-    assert "1 messages of 1 keys" in daicho("deadletters", "release", "--reason", "other-network-relation")
-    assert "either a key or --reason" in daicho("deadletters", "release", code=2)
-    assert "not permitted" in daicho("deadletters", "list", "--as", "body-fire", code=1).lower()
-    assert "told to go on" in daicho("deadletters", "resume", "inventory", "0", "--note", "連携元を直した")
+    assert "1 messages of 1 keys" in typed("deadletters", "release", "--reason", "other-network-relation")
+    assert "either a key or --reason" in typed("deadletters", "release", code=2)
+    assert "not permitted" in typed("deadletters", "list", "--as", "body-fire", code=1).lower()
+    assert "told to go on" in typed("deadletters", "resume", "inventory", "0", "--note", "連携元を直した")
 
 
 def test_an_auditor_sees_rule_condition_and_path_and_may_take_them_along(daicho: Shell, tmp_path: Path):
