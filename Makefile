@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 KEEP ?= 0
+# tests that start nothing run side by side; those on real parts have the cores for themselves
+PURE := tests/unit tests/property
 
 .PHONY: help setup demo test test-long lint schemas release-schemas bench requirements clean
 
@@ -28,7 +30,8 @@ demo: setup ## run the main job on an embedded Kafka and PostgreSQL (KEEP=1 leav
 	$(BIN)/daicho demo $(if $(filter 1,$(KEEP)),--keep)
 
 test: setup lint ## run the whole test suite, on the same embedded parts
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal $(PURE)
+	$(BIN)/pytest $(foreach folder,$(PURE),--ignore=$(folder))
 
 test-long: setup ## run the crash, flood and property tests at full length
 	DAICHO_TEST_LONG=1 $(BIN)/pytest
