@@ -58,6 +58,7 @@ class Topic:
 
 
 _SERVICES = frozenset({Principal.INVENTORY, Principal.CLASSIFICATION})
+_SOURCES = frozenset({Principal.FEED})
 _EVERYONE = _SERVICES | {Principal.READER}
 
 FEED: Final = Topic(
@@ -128,10 +129,10 @@ DEADLETTERS: Final = Topic(
 
 
 def source_topics(names: Iterable[str]) -> tuple[Topic, ...]:
-    """Topics of sources that are read as they are, such as those that Debezium writes: theirs to make and to keep. Inventory reads
-    them, and writes only what a person releases of its dead letters."""
+    """Topics of sources that are read as they are, such as those that Debezium writes: theirs to make and to keep, ours to read."""
     return tuple(
-        Topic(name=name, key="the source's", messages=(), writers=FEED.writers, readers=FEED.readers) for name in names
+        Topic(name=name, key="the source's", messages=(), writers=_SOURCES, readers=frozenset({Principal.INVENTORY}))
+        for name in names
     )
 
 

@@ -20,7 +20,7 @@ from libs.bus.consuming import partitions_of
 from libs.contracts import AssetChanged, Reason, asset_id
 from libs.contracts.topics import ASSETS, source_topics
 from libs.devstack import Stack
-from libs.security.clients import IssuerFolder
+from libs.security.clients import SECURITY_OFFICE, IssuerFolder
 from services.inventory.debezium import group_of
 from services.inventory.doors.ndjson import LONGEST_LINE
 from tests.integration.service import PROFILE, Service, account, environment_of, running_issuer
@@ -28,6 +28,7 @@ from tests.integration.service import PROFILE, Service, account, environment_of,
 SAMPLES = Path(__file__).parents[3] / "samples"
 TOPIC = "aohama.public.equipment"
 NOT_MADE = "aohama.public.vehicles"
+LETTERS = "/v1/dead-letters"
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +229,7 @@ class TestDebezium:
             await last("equipment-db", gone, lambda event: event.data.after.status == "retired")
 
     async def test_what_cannot_be_read_is_a_dead_letter_and_the_rest_goes_on(
-        self, write: Any, last: Last, stack: Stack
+        self, write: Any, last: Last, stack: Stack, service: Service, issuer: IssuerFolder
     ) -> None:
         good = self.change(3)["value"]
         truncate = {**good, "op": "t", "after": None}
@@ -249,3 +250,13 @@ class TestDebezium:
             (Reason.SCHEMA, "op"),
             (Reason.SCHEMA, "after.dept"),
         }
+
+        # a person sees them among the others
+        headers = {"Authorization": f"Bearer {issuer.token(SECURITY_OFFICE)}"}
+        async with httpx.AsyncClient(base_url=service.url, headers=headers) as office:
+            async with asyncio.timeout(20):
+                while (
+                    len(items := (await office.get(LETTERS, params={"consumer": group_of(TOPIC)})).json()["items"]) < 3
+                ):
+                    await asyncio.sleep(0.1)
+            assert {one["topic"] for one in items} == {TOPIC}
