@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from libs.catalogue.catalogue import messages
-from services.inventory.doors.delivery import Fault
+from services.inventory.doors.delivery import Fault, UnreadableError
 
 _FIELD: Final = "problems.field."
 _LIMITS: Final = frozenset({"min_length", "max_length", "pattern", "gt", "ge", "lt", "le", "expected"})
@@ -24,6 +24,12 @@ def faults_of(error: ValidationError, under: str = "") -> list[Fault]:
         pointer = under + "".join(f"/{step}" for step in path)
         found.setdefault(pointer, _fault(pointer, one) if exact else Fault(pointer, f"{_FIELD}other"))
     return list(found.values())
+
+
+def unreadable(error: ValidationError) -> UnreadableError:
+    """For JSON that was read as a model whole: `malformed` where it is not even JSON."""
+    malformed = any(one["type"] == "json_invalid" for one in error.errors())
+    return UnreadableError(faults_of(error), malformed=malformed)
 
 
 def _without_consequences(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:

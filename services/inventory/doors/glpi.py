@@ -15,9 +15,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
-from libs.contracts import FeedItem
-from services.inventory.doors.delivery import Delivery, Fault, Sent, UnreadableError
-from services.inventory.doors.faults import faults_of
+from services.inventory.doors.delivery import Delivery, Sent, UnreadableError
+from services.inventory.doors.faults import faults_of, unreadable
 from services.inventory.doors.mapping import FeedMapping, Scene, load
 
 MAPPING: Final = Path(__file__).with_name("glpi_inventory.yaml")
@@ -48,23 +47,9 @@ def read(sent: Sent) -> Delivery:
     try:
         inventory = Inventory.model_validate_json(sent.content)
     except ValidationError as error:
-        malformed = any(one["type"] == "json_invalid" for one in error.errors())
-        raise UnreadableError(faults_of(error), malformed=malformed) from None
+        raise unreadable(error) from None
     mapping = sent.mapping or default_mapping()
-    items: list[FeedItem] = []
-    faults: list[Fault] = []
-    scenes = dict(_scenes(inventory))
-    for under, scene in scenes.items():
-        try:
-            item = mapping.item(sent.feed, scene, under=under, version=sent.version)
-        except UnreadableError as error:
-            faults.extend(error.faults)
-            continue
-        if item is not None:
-            items.append(item)
-    if faults:
-        raise UnreadableError(faults)
-    return Delivery(tuple(items), passed_over=len(scenes) - len(items))
+    return mapping.delivery(sent.feed, dict(_scenes(inventory)), version=sent.version)
 
 
 @cache

@@ -7,9 +7,8 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from libs.contracts import FeedItem
-from services.inventory.doors.delivery import Delivery, Fault, Sent, UnreadableError
-from services.inventory.doors.faults import faults_of
+from services.inventory.doors.delivery import Delivery, Sent
+from services.inventory.doors.faults import unreadable
 from services.inventory.doors.mapping import Scene
 
 MAX_RECORDS: Final = 1000
@@ -31,21 +30,9 @@ def read(sent: Sent) -> Delivery:
     try:
         batch = MappedRecords.model_validate_json(sent.content)
     except ValidationError as error:
-        malformed = any(one["type"] == "json_invalid" for one in error.errors())
-        raise UnreadableError(faults_of(error), malformed=malformed) from None
+        raise unreadable(error) from None
     mapping = sent.mapping
     if mapping is None:
         raise LookupError(f"the feed {sent.feed.id} has no mapping")
-    items: list[FeedItem] = []
-    faults: list[Fault] = []
-    for at, record in enumerate(batch.records):
-        try:
-            item = mapping.item(sent.feed, Scene(record), under=f"/records/{at}", version=sent.version)
-        except UnreadableError as error:
-            faults.extend(error.faults)
-            continue
-        if item is not None:
-            items.append(item)
-    if faults:
-        raise UnreadableError(faults)
-    return Delivery(tuple(items), passed_over=len(batch.records) - len(items))
+    scenes = {f"/records/{at}": Scene(record) for at, record in enumerate(batch.records)}
+    return mapping.delivery(sent.feed, scenes, version=sent.version)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from libs.contracts import Feed, FeedItem
 from libs.contracts.topics import MAX_VALUE_BYTES
 from services.inventory.doors.delivery import Fault, UnreadableError
-from services.inventory.doors.faults import faults_of
+from services.inventory.doors.faults import unreadable
 from services.inventory.doors.plain import other_feed
 
 LONGEST_LINE: Final = MAX_VALUE_BYTES - 8 * 1024
@@ -67,8 +67,7 @@ def read_line(feed: Feed, line: Line) -> FeedItem:
     try:
         item = FeedItem.model_validate_json(line.content)
     except ValidationError as error:
-        malformed = any(one["type"] == "json_invalid" for one in error.errors())
-        raise UnreadableError(faults_of(error), malformed=malformed) from None
+        raise unreadable(error) from None
     if item.feed != feed.id:
         raise UnreadableError([other_feed(feed, "")])
     return item

@@ -21,7 +21,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from libs.contracts import Feed, FeedItem
 from services.inventory.doors.delivery import Delivery, Fault, Sent, UnreadableError
-from services.inventory.doors.faults import faults_of
+from services.inventory.doors.faults import faults_of, unreadable
 
 FIELDS: Final = Path(__file__).with_name("netbox_fields.yaml")
 MAX_OBJECTS: Final = 1000
@@ -163,8 +163,7 @@ def _parsed(model: type[ModelT], content: bytes) -> ModelT:
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
-        malformed = any(one["type"] == "json_invalid" for one in error.errors())
-        raise UnreadableError(faults_of(error), malformed=malformed) from None
+        raise unreadable(error) from None
 
 
 def _item(feed: Feed, thing: _Object) -> FeedItem:

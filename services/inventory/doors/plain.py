@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from libs.contracts import Feed, FeedItem
 from services.inventory.doors.delivery import Delivery, Fault, Sent, UnreadableError
-from services.inventory.doors.faults import faults_of
+from services.inventory.doors.faults import unreadable
 
 MAX_ITEMS: Final = 1000
 
@@ -27,8 +27,7 @@ def read(sent: Sent) -> Delivery:
     try:
         batch = PlainItems.model_validate_json(sent.content)
     except ValidationError as error:
-        malformed = any(one["type"] == "json_invalid" for one in error.errors())
-        raise UnreadableError(faults_of(error), malformed=malformed) from None
+        raise unreadable(error) from None
     strangers = [
         other_feed(sent.feed, f"/items/{position}")
         for position, item in enumerate(batch.items)

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from libs.contracts import Feed, FeedItem
 from libs.contracts.words import SourceKey
-from services.inventory.doors.delivery import Fault, UnreadableError
+from services.inventory.doors.delivery import Delivery, Fault, UnreadableError
 from services.inventory.doors.faults import faults_of, pointer_step
 from services.inventory.doors.mapping.document import MappingDocument, RecordEntry, Told, ValueEntry
 from services.inventory.doors.mapping.values import MappedValue, NoValue, Question, Scene
@@ -43,6 +43,22 @@ class FeedMapping:
         """
         record = self._record(scene, under)
         return None if record is None else record.item(feed, scene, under, version)
+
+    def delivery(self, feed: Feed, scenes: Mapping[str, Scene], *, version: int | None) -> Delivery:
+        """The items of all records, given by where each stands, or none of them. Raises UnreadableError with the faults of all; see `item`."""
+        items: list[FeedItem] = []
+        faults: list[Fault] = []
+        for under, scene in scenes.items():
+            try:
+                item = self.item(feed, scene, under=under, version=version)
+            except UnreadableError as error:
+                faults.extend(error.faults)
+                continue
+            if item is not None:
+                items.append(item)
+        if faults:
+            raise UnreadableError(faults)
+        return Delivery(tuple(items), passed_over=len(scenes) - len(items))
 
     def identity(self, feed: Feed, scene: Scene, *, under: str = "") -> AssetKey | None:
         """Which asset a record is about, None where it is of no kind that the mapping keeps. Raises UnreadableError."""
