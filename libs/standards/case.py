@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from pydantic_core import from_json
 
@@ -16,8 +16,6 @@ Edge: TypeAlias = tuple[str, str]
 """The type of a relation, and the id of the asset that it leads to. Plain text: an enumeration takes ten times as long to hash."""
 Declared: TypeAlias = tuple[str | None, str | None, str | None]
 """What a ledger declares, in the order of `Dimension`."""
-
-_NOTHING_DECLARED: Final[Declared] = (None, None, None)
 
 
 class Case:
@@ -67,7 +65,7 @@ class GraphAsset(NamedTuple):
             asset.name,
             asset.section,
             Case(asset.kind.value, asset.zone.value if asset.zone else None, asset.facts),
-            declared if any(declared) else _NOTHING_DECLARED,
+            declared,
             tuple(sorted({(relation.type.value, relation.asset_id) for relation in asset.relations})),
             asset.status is AssetStatus.RETIRED,
         )

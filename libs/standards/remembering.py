@@ -23,9 +23,9 @@ FoundT = TypeVar("FoundT")
 KeyT = TypeVar("KeyT")
 
 
-def remember(memory: dict[KeyT, FoundT], key: KeyT, found: FoundT) -> FoundT:
-    """Keep what was found, and return it."""
-    if len(memory) >= REMEMBERED:
+def remember(memory: dict[KeyT, FoundT], key: KeyT, found: FoundT, most: int = REMEMBERED) -> FoundT:
+    """Keep what was found, with `most` at a time, and return it."""
+    if len(memory) >= most:
         memory.clear()
     memory[key] = found
     return found

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, NamedTuple, TypeAlias, TypeVar
+from typing import Final, NamedTuple, TypeAlias
 
 from pydantic_core import to_json
 
@@ -36,6 +36,7 @@ from libs.standards import (
     Verdict,
 )
 from libs.standards.overrides import edits_of
+from libs.standards.remembering import remember
 
 SERVICE: Final = "classification"
 Clock: TypeAlias = Callable[[], datetime]
@@ -47,8 +48,6 @@ _REMEMBERED: Final = 10_000
 
 PIECE: Final = 500
 """Assets to which a new standard is applied before changes have their turn again."""
-
-KeyT = TypeVar("KeyT")
 
 
 class _Kind(NamedTuple):
@@ -325,43 +324,42 @@ class Classifier:
         # every level has its reason, which names it
         levels_differ = record.reasons != verdict.reasons
         duties_differ = record.in_force != verdict.obligations
-        findings_differ = record.found is not verdict.findings
-        if not (levels_differ or duties_differ or findings_differ):
+        judged = [] if record.found is verdict.findings else self._judged(here, verdict)
+        before, lifted = record.levels, record.in_force
+        # also where they are equal: what reads the same is kept once
+        record.levels, record.reasons, record.in_force = verdict.levels, verdict.reasons, verdict.obligations
+        record.found = verdict.findings
+        if not (levels_differ or duties_differ or judged):
             return []
         about = About(verdict.asset, record.seen, traceparent, time)
         messages = []
         if levels_differ or duties_differ:
-            before, lifted = record.levels, record.in_force
             record.revision += 1
-            record.levels, record.reasons, record.in_force = verdict.levels, verdict.reasons, verdict.obligations
-            if levels_differ:
-                explained = b"{}" if verdict.levels is None else here.graph.explained(verdict.asset.asset_id)
-                messages.append(here.scribe.levels(about, record.revision, before, verdict.levels, explained))
-            if duties_differ:
-                messages.append(
-                    here.scribe.obligations(about, record.revision, verdict.levels, lifted, verdict.obligations)
-                )
-        if findings_differ:
-            record.found = verdict.findings
-            messages += self._found(here, verdict, about)
-        return messages
+        if levels_differ:
+            explained = b"{}" if verdict.levels is None else here.graph.explained(verdict.asset.asset_id)
+            messages.append(here.scribe.levels(about, record.revision, before, verdict.levels, explained))
+        if duties_differ:
+            messages.append(
+                here.scribe.obligations(about, record.revision, verdict.levels, lifted, verdict.obligations)
+            )
+        return messages + [here.scribe.finding(about, was, now) for was, now in judged]
 
-    def _found(self, here: _Network, verdict: Verdict, about: About) -> list[Message]:
-        """The events of findings that differ from those published last. An obligation nothing was told of counts as unknown."""
+    def _judged(self, here: _Network, verdict: Verdict) -> list[tuple[Finding | None, Finding]]:
+        """The findings that differ from those published last, with these. An obligation nothing was told of counts as unknown."""
         key = verdict.asset.key
         known = self._findings.get(key)
         if known is None and all(state is FindingState.UNKNOWN for _, state in verdict.findings):
             return []
         known, now = self._findings.setdefault(key, {}), dict(verdict.findings)
-        messages = []
+        judged = []
         for duty_id in sorted(known.keys() | now.keys()):
             was, state = known.get(duty_id), now.get(duty_id, FindingState.LIFTED)
             if state is (was.state if was else FindingState.UNKNOWN):
                 continue
             duty = was.duty if was and state is FindingState.LIFTED else here.graph.standard.duty_ref(duty_id)
             known[duty_id] = Finding(was.revision + 1 if was else 1, state, duty)
-            messages.append(here.scribe.finding(about, was, known[duty_id]))
-        return messages
+            judged.append((was, known[duty_id]))
+        return judged
 
     def _network(self, network: str) -> _Network:
         if network not in self._networks:
@@ -514,7 +512,7 @@ class Scribe:
     ) -> Message:
         changed = (before, after)
         if (known := self._changed.get(changed)) is None:
-            known = _remember(self._changed, changed, self._duties(before, after))
+            known = remember(self._changed, changed, self._duties(before, after), _REMEMBERED)
         return self._message(_DUTIES, about, revision, b'"levels":%b,%b' % (self._level_json(levels), known))
 
     def finding(self, about: About, before: Finding | None, now: Finding) -> Message:
@@ -600,10 +598,3 @@ def _ref(asset: GraphAsset) -> dict[str, str]:
     if asset.section is not None:
         ref["section"] = asset.section
     return ref
-
-
-def _remember(memory: dict[KeyT, bytes], key: KeyT, found: bytes) -> bytes:
-    if len(memory) >= _REMEMBERED:
-        memory.clear()
-    memory[key] = found
-    return found
