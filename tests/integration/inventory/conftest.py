@@ -28,6 +28,7 @@ from libs.contracts.topics import DEADLETTERS, FEED
 from libs.devstack import Stack
 from libs.observability import Metrics
 from libs.persistence import Pool, PoolConnection, PostgresSettings, Sessions, create_pool, owner_of, provision, upgrade
+from libs.security import Identity, InvalidTokenError
 from services.inventory.dead_letters.projector import PROJECTION
 from services.inventory.worker import FeedWriter
 from tests.integration.service import account
@@ -172,3 +173,15 @@ async def look(stack: Stack) -> AsyncIterator[Look]:
 
     yield fetched
     await connection.close()
+
+
+class Tokens:
+    """A caller's name is its token."""
+
+    def __init__(self, callers: Mapping[str, Identity]) -> None:
+        self._callers = callers
+
+    async def verify(self, token: str) -> Identity:
+        if token not in self._callers:
+            raise InvalidTokenError("token_forged")
+        return self._callers[token]

@@ -31,7 +31,7 @@ from libs.contracts.topics import ASSETS, DEADLETTERS, FEED, MAX_VALUE_BYTES
 from libs.devstack import Stack
 from libs.observability import Metrics
 from libs.persistence import Pool, Sessions
-from libs.security import OPEN_PATHS, Identity, InvalidTokenError, Role, assert_guarded
+from libs.security import OPEN_PATHS, Identity, Role, assert_guarded
 from services.inventory.api import Api, create_app
 from services.inventory.dead_letters.projector import PROJECTION, LetterProjector
 from services.inventory.domain import Register
@@ -39,6 +39,7 @@ from services.inventory.doors import DOORS, Sent
 from services.inventory.intake import Intake
 from services.inventory.settings import BASE, Settings
 from services.inventory.worker import FeedWriter
+from tests.integration.inventory.conftest import Tokens
 from tests.integration.service import account
 
 ROOT = Path(__file__).parents[3]
@@ -64,16 +65,6 @@ CALLERS = {
     "office": Identity("office", "*", frozenset({Role.READER, Role.SECURITY_OFFICER, Role.OPERATOR})),
     "waterworks-operator": Identity("w", frozenset({"waterworks"}), frozenset({Role.OPERATOR})),
 }
-
-
-class Tokens:
-    """A caller's name is its token."""
-
-    async def verify(self, token: str) -> Identity:
-        try:
-            return CALLERS[token]
-        except KeyError:
-            raise InvalidTokenError("token_forged") from None
 
 
 @dataclass
@@ -153,7 +144,7 @@ def app_over(sessions: Sessions, intake: Intake, profile: Profile, kafka: KafkaS
     metrics = Metrics()
     earlier = Settings.model_construct(standard=BASE).read_earlier_scales()
     api = Api(sessions, intake, profile, earlier, kafka, utc_now, metrics)
-    return create_app(Tokens(), api, profile, {"netbox": SecretStr(SECRET)}, metrics)  # type: ignore[arg-type]
+    return create_app(Tokens(CALLERS), api, profile, {"netbox": SecretStr(SECRET)}, metrics)  # type: ignore[arg-type]
 
 
 def utc_now() -> datetime:

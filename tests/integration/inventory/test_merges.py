@@ -14,11 +14,11 @@ from pydantic import TypeAdapter
 from libs.contracts import AssetChanged, Profile, asset_id
 from libs.observability import Metrics
 from libs.persistence import Pool, Sessions
-from libs.security import Identity, InvalidTokenError, Role
+from libs.security import Identity, Role
 from libs.security import create_app as secured_app
 from services.inventory.merges.api import MergeApi
 from services.inventory.worker import FeedWriter
-from tests.integration.inventory.conftest import NOW, Worker, emptied
+from tests.integration.inventory.conftest import NOW, Tokens, Worker, emptied
 
 SERVER = {"body": "mayor", "kind": "system", "facts": {"serial": "FJ-1234 5678", "model": "RX2530"}}
 CALLERS = {
@@ -26,16 +26,6 @@ CALLERS = {
     "fire": Identity("fire", frozenset({"fire"}), frozenset({Role.READER, Role.EDITOR})),
     "reader": Identity("reader", frozenset({"mayor"}), frozenset({Role.READER})),
 }
-
-
-class Tokens:
-    """A caller's name is its token."""
-
-    async def verify(self, token: str) -> Identity:
-        try:
-            return CALLERS[token]
-        except KeyError:
-            raise InvalidTokenError("token_forged") from None
 
 
 def id_of(source_key: str, feed: str = "cmdb") -> str:
@@ -69,7 +59,7 @@ async def worker(pool: Pool, city: Profile, owner_dsn: str) -> Worker:
 
 @pytest.fixture(scope="module")
 async def http(sessions: Sessions, city: Profile) -> AsyncIterator[httpx.AsyncClient]:
-    app = secured_app("merges", Tokens(), version="1", metrics=Metrics())  # type: ignore[arg-type]
+    app = secured_app("merges", Tokens(CALLERS), version="1", metrics=Metrics())  # type: ignore[arg-type]
     app.include_router(MergeApi(sessions, city, lambda: NOW).router())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://inventory") as http:
         yield http

@@ -35,13 +35,13 @@ from libs.devstack.processes import ProcessId
 from libs.observability import Metrics
 from libs.observability.health import Health
 from libs.persistence import Pool, Sessions
-from libs.security import Identity, InvalidTokenError, Role, create_app
+from libs.security import Identity, Role, create_app
 from services.inventory.intake import Intake
 from services.inventory.netbox_pull.api import PullApi
 from services.inventory.netbox_pull.client import Netbox, NetboxError, http_client
 from services.inventory.netbox_pull.room import NetboxRoom
 from services.inventory.worker import FeedWriter
-from tests.integration.inventory.conftest import Look, emptied
+from tests.integration.inventory.conftest import Look, Tokens, emptied
 from tests.integration.service import Service, account, environment_of, running_issuer
 from tests.netbox import TOKEN, City, FakeNetbox, dump, recorded_webhooks, serving
 
@@ -55,15 +55,6 @@ CALLERS = {
     "mayor": Identity("mayor", frozenset({"mayor"}), frozenset({Role.OPERATOR})),
     "reader": Identity("reader", "*", frozenset({Role.READER, Role.SECURITY_OFFICER})),
 }
-
-
-class Tokens:
-    """A caller's name is its token."""
-
-    async def verify(self, token: str) -> Identity:
-        if token not in CALLERS:
-            raise InvalidTokenError("token_forged")
-        return CALLERS[token]
 
 
 def utc_now() -> datetime:
@@ -164,7 +155,7 @@ async def inventory(
     def room() -> NetboxRoom:
         return NetboxRoom(pool, feed, SecretStr(TOKEN), intake, utc_now, Metrics(), look_every=0.05)
 
-    routes = create_app("test", Tokens(), version="1")  # type: ignore[arg-type]
+    routes = create_app("test", Tokens(CALLERS), version="1")  # type: ignore[arg-type]
     routes.include_router(PullApi(sessions, pulling, utc_now).router())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(routes), base_url="http://inventory") as http:
         yield Inventory(http, look, room)
