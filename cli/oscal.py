@@ -55,7 +55,7 @@ def import_(file: File, into: Folder) -> None:
         # what it points at lies beside it: an address or another folder is not followed
         files = overlay_files(content_of(file), lambda href: (file.parent / Path(href).name).read_bytes())
     except OscalError as error:
-        raise CliError("cli.oscal.refused", file=file, detail=error) from error
+        raise CliError("cli.oscal.refused", file=file, detail=error.sentence) from error
     if into.exists():
         raise CliError("cli.oscal.exists", code=MISUSED, folder=into)
     write_all(into, {name: content.encode() for name, content in files.items()})
