@@ -17,7 +17,7 @@ from cli.errors import MISUSED, CliError
 from cli.files import text_of
 from cli.language import current
 from cli.profile import one_line
-from cli.standard_folders import BASE, files_in, refused
+from cli.standard_folders import BASE, files_in, files_of, refused
 from libs.catalogue import field_sentence
 from libs.contracts import Profile
 from libs.contracts.words import FactName, FactValue
@@ -42,7 +42,7 @@ class Candidate:
 
 def read_candidate(folder: Path) -> Candidate:
     """Raises CliError that tells every mistake that shows without the base, with file, line and column."""
-    files = files_in(folder)
+    files = files_of(folder)
     return Candidate(folder, files, _checked(folder, parse_overlay if HEAD in files else parse, files))
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from libs.catalogue import Language, Sentence, field_sentence
 from libs.contracts import AssetKind, Dimension, RelationType, Zone
@@ -28,6 +29,7 @@ _YAML_PROBLEMS: Final = {
     "expected <block end>": "standard.yaml.indent",
     "that cannot start any token": "standard.yaml.quote",
     "but got '<stream end>'": "standard.yaml.unclosed",
+    "expected ',' or": "standard.yaml.comma",
     "found unexpected end of stream": "standard.yaml.unclosed",
     "could not find expected ':'": "standard.yaml.no_colon",
 }
@@ -102,7 +104,7 @@ class Source:
     def invalid(self, error: ValidationError, within: Place = ()) -> list[Mistake]:
         """What pydantic found wrong with the entry at `within`."""
         found = error.errors(include_url=False, include_input=False)
-        return [self.mistake((*within, *_known(one["loc"])), field_sentence(one)) for one in found]
+        return [self.mistake((*within, *_known(one["loc"])), _unfit(one)) for one in found]
 
     def validated(self, model: type[M], document: dict[str, Any]) -> M:
         """The document as its model has it. Raises StandardError with what was noted while reading, else with what does not fit."""
@@ -121,10 +123,11 @@ class Source:
         """The entries of several files as one list, in the order of the files' names."""
         entries: list[Any] = []
         for file in sorted(files):
+            known = len(self.mistakes)
             content = self.read(file, files[file], (section,), len(entries))
             if isinstance(content, list):
                 entries += content
-            else:
+            elif len(self.mistakes) == known:
                 self.note(file, advice)
         return entries
 
@@ -165,6 +168,11 @@ class Source:
                 self.mistakes.append(Mistake(file, mark.line + 1, mark.column + 1, twice))
             entries[key] = self._value(file, value_node, (*place, key))
         return entries
+
+
+def _unfit(error: ErrorDetails) -> Sentence:
+    """YAML takes `2` for a number and `no` for false, where a person means a text."""
+    return Sentence("standard.yaml.no_text") if error["type"] == "string_type" else field_sentence(error)
 
 
 def _unreadable(node: yaml.Node) -> Sentence:

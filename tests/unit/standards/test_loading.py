@@ -127,6 +127,11 @@ def test_obligations_of_several_files_are_put_together_in_the_order_of_names() -
             id="version",
         ),
         pytest.param(
+            replaced("rules.yaml", "level: '1'", "level: 1"),
+            "rules.yaml:1:50: give a text: what reads as a number",
+            id="a level without quotes",
+        ),
+        pytest.param(
             replaced("obligations/technical.yaml", "title: {ja: 題, en: title}", "title: {ja: 題}"),
             "obligations/technical.yaml:6:10: en: This field is required.",
             id="missing language",
@@ -336,6 +341,7 @@ def test_obligations_of_several_files_are_put_together_in_the_order_of_names() -
         pytest.param(
             {**SMALL, "rules.yaml": "a: @b"}, "rules.yaml:1:4: not YAML: put a value", id="sign that needs quotes"
         ),
+        pytest.param({**SMALL, "rules.yaml": "[{a: 'b' c}]"}, "rules.yaml:1:10: not YAML: separate", id="no comma"),
         pytest.param({**SMALL, "rules.yaml": "a: 'b"}, "rules.yaml:1:6: not YAML: a bracket or quote", id="open quote"),
         pytest.param({**SMALL, "rules.yaml": "a: \x07"}, "rules.yaml:1:1: not YAML: ", id="control character"),
         pytest.param({**SMALL, "rules.yaml": "[" * 1500}, "rules.yaml:1:1: nested too deeply", id="nested without end"),
