@@ -58,6 +58,8 @@ FACTS: tuple[Mapping[str, Any], ...] = (
     RESIDENTS,
     # other rules for the same levels, so that at times the reasons change and nothing else does
     {**RESIDENTS, "data_kinds": ["tax"]},
+    # two rules for the same level: the first is the reason
+    {**RESIDENTS, "data_kinds": ["tax", "resident"]},
     {**RESIDENTS, "location": "書庫"},
     {"published": True},
     # what checks read
