@@ -108,7 +108,7 @@ class TestPage:
             html = to_html(report)
         labels = re.findall(r'aria-label="([^"]*)"', html)
         assert len(labels) == html.count("<svg")
-        [counts] = report.comparison.bodies
+        counts = report.comparison.bodies[0]
         raised, lowered = (getattr(counts, one)[Dimension.CONFIDENTIALITY] for one in ("raised", "lowered"))
         assert f"confidentiality: raised {raised}, lowered {lowered}" in labels[0]
 
