@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from libs.catalogue import Language, text
+from libs.catalogue import Language, Sentence, text
 
 FAILED = 1
 """Something did not work: a service refused or is not there."""
@@ -18,7 +18,7 @@ class CliError(Exception):
         super().__init__(key, args)
         self.key = key
         self.code = code
-        self.args_of_text = {name: str(value) for name, value in args.items()}
+        self.args_of_text = {name: one if isinstance(one, Sentence) else str(one) for name, one in args.items()}
 
     def sentence(self, lang: Language) -> str:
         return text(self.key, lang, **self.args_of_text)

@@ -58,29 +58,33 @@ def explain(
     head = line(found["name"], names.body(found["body"]), *described(found), found["standard"] or "", found["asset_id"])
     states = {one["obligation"]: FindingState(one["state"]) for one in findings}
     owed = [Duty.model_validate(one) for one in duties]
-    Console().print(Group(_tree(head, found["dimensions"], names), _duties(owed, states)))
+    Console().print(Group(tree(head, found["dimensions"], names), _duties(owed, states)))
 
 
-def _tree(head: Text, dimensions: Mapping[str, Any], names: Names) -> Tree:
-    tree = Tree(head)
+def tree(head: Text, dimensions: Mapping[str, Any], names: Names) -> Tree:
+    """Each level of an explanation, with what it rests on below."""
+    root = Tree(head)
     for dimension in Dimension:
         level = dimensions[dimension]
         origin = level["origin"]
         title = f"{say(f'words.dimension.{dimension}')} {level['level']} — {say(f'words.origin.{origin}')}"
-        _add_reasons(tree.add(Text(title, style="bold")), level, names)
-    return tree
+        _add_reasons(root.add(Text(title, style="bold")), level, names)
+    return root
 
 
-def _add_reasons(branch: Tree, level: Mapping[str, Any], names: Names) -> None:
-    branch.add(Text(_sentence(level["definition"])))
+def _add_reasons(own: Tree, level: Mapping[str, Any], names: Names) -> None:
+    branch = own
+    own.add(Text(_sentence(level["definition"])))
     if level["other_body"] is not None:
-        branch.add(Text(say("cli.explain.other_body", body=names.body(level["other_body"]))))
+        own.add(Text(say("cli.explain.other_body", body=names.body(level["other_body"]))))
     for step in level["path"]:
         if level["omitted"] and step is level["path"][-1]:
             branch = branch.add(Text(say("words.omitted", count=level["omitted"])))
         name = step["name"] or say("cli.explain.gone")
         relation = say(f"words.relation.{step['relation']}") if step["relation"] else ""
         branch = branch.add(line(f"← {relation}", name, step["level"] or "", step["asset_id"]))
+    if level["at_source"] == "declared":
+        branch.add(_told("declared", level["level"]))
     if level["override"] is not None:
         branch.add(Text(override_told(OverrideRef.model_validate(level["override"]))))
     if level["rule"] is not None:
@@ -88,7 +92,11 @@ def _add_reasons(branch: Tree, level: Mapping[str, Any], names: Names) -> None:
     told = {"declared": level["declared"], "derived": level["derived"]}
     for origin, code in told.items():
         if code is not None and origin != level["origin"]:
-            branch.add(Text(say("cli.explain.besides", origin=say(f"words.origin.{origin}"), level=code)))
+            own.add(_told(origin, code))
+
+
+def _told(origin: str, level: str) -> Text:
+    return Text(say("cli.explain.besides", origin=say(f"words.origin.{origin}"), level=level))
 
 
 def _add_rule(branch: Tree, rule: Mapping[str, Any]) -> None:
@@ -112,6 +120,8 @@ def _duties(duties: list[Duty], states: Mapping[str, FindingState]) -> Table:
 
 
 def _basis(basis: Basis) -> str:
+    if basis.grade is None:
+        return say("cli.explain.our_own")
     return " ".join(part for part in (basis.source, basis.place, f"[{basis.grade}]" if basis.grade else None) if part)
 
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from cli.errors import MISUSED, CliError
-from cli.profile import one_line
 
 
 def content_of(file: Path) -> bytes:
@@ -18,11 +17,13 @@ def content_of(file: Path) -> bytes:
 
 
 def text_of(file: Path) -> str:
-    """The text of a YAML file. Raises CliError, also where it is not UTF-8."""
+    """The text of a YAML file. Raises CliError, also where it is not UTF-8, with the line and column at which it ceases to be."""
     try:
         return content_of(file).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise CliError("cli.not_yaml", code=MISUSED, file=file, detail=one_line(error)) from error
+        lines = error.object[: error.start].decode("utf-8").split("\n")
+        place = f"{file}:{len(lines)}:{len(lines[-1]) + 1}"
+        raise CliError("cli.not_utf8", code=MISUSED, place=place) from error
 
 
 def write(file: Path, content: bytes) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from libs.security import Identity
 
 SECURITY_OFFICE: Final = "security-office"
+SECOND_OFFICER: Final = "security-office-2"
 ClientName = Annotated[str, typer.Argument(help=say("cli.help.client"), metavar="CLIENT")]
 File = Annotated[Path | None, typer.Option("--file", help=say("cli.help.token_file"), dir_okay=False)]
 

@@ -92,7 +92,7 @@ class Instance:
         return self.running.addresses
 
     def token(self, client: str) -> str:
-        """An access token for a client of the local issuer: `security-office`, `body-<body>`, `feed-<feed>`."""
+        """An access token for a client of the local issuer: `security-office`, `security-office-2`, `body-<body>`, `feed-<feed>`."""
         return self.running.token(client)
 
     def client_secret(self, client: str) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from cli.errors import MISUSED, CliError
 from cli.files import text_of
-from cli.language import say
+from cli.language import current, say
 from libs.standards import StandardError
 from libs.standards.overlay import OverlayRefusedError
 
@@ -31,7 +31,7 @@ def checked(folder: Path, read: Any, *given: Any) -> Any:
         return read(*given)
     except StandardError as error:
         for mistake in error.mistakes:
-            typer.echo(f"{folder}/{mistake}")
+            typer.echo(f"{folder}/{mistake.within(current())}")
         raise CliError("cli.standards.mistakes", folder=folder, count=len(error.mistakes)) from error
 
 

@@ -16,11 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import activation
-from cli.command import PROFILE, AsJson, Body, command, group
+from cli.active import Active, read_active
+from cli.command import DATA, PROFILE, AsJson, Body, Client, Data, command, group
 from cli.errors import MISUSED, CliError
+from cli.identity import check_body, client_of
 from cli.language import say
 from cli.profile import read_profile
 from cli.rows import NOTHING
+from cli.running import Running, load
 from cli.standard_folders import BASE, Folder, checked, files_of, refused
 from libs.contracts import Profile
 from libs.standards import StandardDocument, parse
@@ -77,11 +80,25 @@ def validate(path: Folder, base: BaseFolder = BASE) -> None:
         count, on = len(overlay.document.changes), overlay.document.base
         typer.echo(say("cli.standards.overlay_valid", version=overlay.version, count=count, base=on))
     counts = {section: len(entries) for section, entries in entries_of(document).items()}
-    typer.echo(say("cli.standards.valid", version=_version(document), **counts))
+    typer.echo(say("cli.standards.valid", version=version_of(document), **counts))
 
 
-def resolve(body: Body, profile: ProfileFile = PROFILE, overlay: Candidate = None, base: BaseFolder = BASE) -> None:
-    document, applied = _of_body(body, read_profile(profile), overlay, base)
+def resolve(
+    body: Body,
+    profile: ProfileFile = PROFILE,
+    overlay: Candidate = None,
+    base: BaseFolder = BASE,
+    active: Active = False,
+    data: Data = DATA,
+    client: Client = None,
+) -> None:
+    if active and overlay is not None:
+        raise CliError("cli.standards.active_alone", code=MISUSED)
+    if active:
+        document, applied = _active_of_body(body, load(data), client)
+    else:
+        document, applied = _of_body(body, read_profile(profile), overlay, base)
+        typer.echo(say("cli.standards.as_in_folders"), err=True)
     typer.echo(yaml.safe_dump(_described(document, applied), allow_unicode=True, sort_keys=False, width=120), nl=False)
 
 
@@ -90,7 +107,7 @@ def diff(path: Folder, other: Other, base: BaseFolder = BASE, as_json: AsJson = 
     differences = compare(before, after)
     if as_json:
         listed = [asdict(one) for one in differences]
-        document = {"before": _version(before), "after": _version(after), "differences": listed}
+        document = {"before": version_of(before), "after": version_of(after), "differences": listed}
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
         Console().print(_table(differences, before, after))
@@ -142,6 +159,13 @@ def _of_body(
     return document, overlay
 
 
+def _active_of_body(body: str, running: Running, client: str | None) -> tuple[StandardDocument, Overlay | None]:
+    network = check_body(running, body)
+    held = read_active(running, client or client_of(body))
+    found = held.get(network, held[None])
+    return found.document, found.overlay
+
+
 def _check_allowed(profile: Profile, overlay: Overlay) -> None:
     try:
         refuse_overlay(profile, overlay)
@@ -149,14 +173,15 @@ def _check_allowed(profile: Profile, overlay: Overlay) -> None:
         raise refused(overlay.version, error) from error
 
 
-def _version(document: StandardDocument) -> str:
+def version_of(document: StandardDocument) -> str:
+    """By name and version, as overlays name their base."""
     return f"{document.name}/{document.version}"
 
 
 def _described(document: StandardDocument, overlay: Overlay | None) -> dict[str, Any]:
     """The standard, each entry with the standard or overlay that it is from; and what the overlay dropped."""
     changes = {} if overlay is None else overlay.by_entry()
-    origin = _version(document) if overlay is None else overlay.document.base
+    origin = version_of(document) if overlay is None else overlay.document.base
     described = document.model_dump(mode="json")
     for section in entries_of(document):
         entries = described[section]
@@ -185,7 +210,7 @@ def _from(overlay: Overlay, change: Any) -> dict[str, Any]:
 
 
 def _table(differences: list[Difference], before: StandardDocument, after: StandardDocument) -> Table:
-    table = Table(title=f"{_version(before)} → {_version(after)}", expand=True)
+    table = Table(title=f"{version_of(before)} → {version_of(after)}", expand=True)
     for column in ("kind", "id", "change", "field", "before", "after"):
         table.add_column(say(f"cli.column.{column}"), overflow="fold")
     for one in differences:

@@ -22,15 +22,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from cli.command import PROFILE, command
+from cli.identity import SECOND_OFFICER, SECURITY_OFFICE
 from cli.language import current, say
 from cli.lifecycle import start, stop
 from cli.profile import read_profile
 from cli.running import Running
+from libs.devstack.credentials import write_private
 from libs.devstack.jars import ensure_jars
 
 BUILD: Final = Path("build/demo")
 NETBOX_SAMPLES: Final = Path("samples/netbox")
-OFFICE: Final = "security-office"
+_OFFICERS: Final = {"token": SECURITY_OFFICE, "token-2": SECOND_OFFICER}
+"""Two persons, for what one asks and another decides: the files of their tokens."""
 _SETTLED_WITHIN: Final = 120.0
 _CALM_LOOKS: Final = 2
 _LOOK_EVERY: Final = 1.1
@@ -169,7 +172,10 @@ class _Demo:
         from cli.demo.summary import Summary
 
         profile = read_profile(self._running.profile)
-        with self._inventory(OFFICE) as inventory, self._api("classification", OFFICE) as classification:
+        with (
+            self._inventory(SECURITY_OFFICE) as inventory,
+            self._api("classification", SECURITY_OFFICE) as classification,
+        ):
             figures, unplaced = _figures(profile.body_by_id, inventory, classification, watch)
             scales = _answer(classification.get("/v1/standard"))["scales"]
         summary = Summary(
@@ -260,10 +266,9 @@ def _machine() -> dict[str, Any]:
 
 
 def _tell_where(running: Running, build: Path, console: Console) -> None:
-    token = build / "token"
-    token.touch(mode=0o600)
-    token.write_text(running.token(OFFICE) + "\n", encoding="utf-8")
+    for name, officer in _OFFICERS.items():
+        write_private(build / name, running.token(officer) + "\n")
     for name in ("inventory", "classification", "issuer"):
         console.print(f"{name}: {running.addresses[name]}")
     console.print(f"kafka: {running.kafka}")
-    console.print(say("cli.demo_kept", token=token, data=running.data))
+    console.print(say("cli.demo_kept", folder=build, data=running.data))

@@ -15,8 +15,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from cli.errors import MISUSED, CliError
 from cli.files import text_of
+from cli.language import current
 from cli.profile import one_line
-from cli.standard_folders import BASE, files_in, refused
+from cli.standard_folders import BASE, files_in, files_of, refused
+from libs.catalogue import field_sentence
 from libs.contracts import Profile
 from libs.contracts.words import FactName, FactValue
 from libs.standards import Standard, StandardDocument, StandardError, compile_standard, parse
@@ -40,7 +42,7 @@ class Candidate:
 
 def read_candidate(folder: Path) -> Candidate:
     """Raises CliError that tells every mistake that shows without the base, with file, line and column."""
-    files = files_in(folder)
+    files = files_of(folder)
     return Candidate(folder, files, _checked(folder, parse_overlay if HEAD in files else parse, files))
 
 
@@ -96,7 +98,7 @@ def _checked(folder: Path, read: Any, *given: Any) -> Any:
     try:
         return read(*given)
     except StandardError as error:
-        mistakes = "\n".join(f"{folder}/{mistake}" for mistake in error.mistakes)
+        mistakes = "\n".join(f"{folder}/{mistake.within(current())}" for mistake in error.mistakes)
         raise CliError("cli.what_if.mistakes", folder=folder, mistakes=mistakes) from error
     except OverlayRefusedError as error:
         raise refused(folder, error) from error
@@ -115,7 +117,7 @@ def read_facts(file: Path) -> FactFile:
         # further on it names a type that the value might have been meant as
         place = ": ".join(map(str, first["loc"][:2])) or "-"
         raise CliError(
-            "cli.what_if.facts_invalid", code=MISUSED, file=file, place=place, detail=first["msg"]
+            "cli.what_if.facts_invalid", code=MISUSED, file=file, place=place, detail=field_sentence(first)
         ) from error
 
 

@@ -89,13 +89,14 @@ def _section(name: str, counts: BodyCounts, differences: Sequence[Difference], d
 
 
 def chart(title: str, rows: Sequence[Bars], up: str, down: str) -> str:
-    """Two bars for each row, with their numbers; all to one scale."""
+    """Two bars for each row, with their numbers; all to one scale. Its label says the numbers, for those who cannot see it."""
     most = max((max(row.up, row.down) for row in rows), default=0) or 1
     height = _ROW * len(rows)
     bars = "".join(_bars(row, _ROW * at, most) for at, row in enumerate(rows))
     key = f'<b class="up">■ {escape(up)}</b> <b class="down">■ {escape(down)}</b>'
     size = f'width="{_LABEL + _BAR + _NUMBER}" height="{height}"'
-    image = f'<svg role="img" aria-label="{escape(title)}" {size}>{bars}</svg>'
+    said = "; ".join(f"{row.label}: {up} {row.up}, {down} {row.down}" for row in rows)
+    image = f'<svg role="img" aria-label="{escape(f"{title} — {said}")}" {size}>{bars}</svg>'
     return f"<figure><figcaption>{escape(title)}</figcaption>{key}<br>{image}</figure>\n"
 
 
@@ -155,7 +156,7 @@ def _titles(report: Report) -> dict[str, str]:
 
 
 def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
     body = "".join(f"<tr>{''.join(cells)}</tr>\n" for cells in rows)
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n"
 

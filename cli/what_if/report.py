@@ -34,8 +34,8 @@ class Report:
         """What was compared, and how much of it would change."""
         return say(
             "cli.what_if.headline",
-            now=_versions(self.now),
-            candidate=_versions(self.candidate),
+            now=_versions(self.now, self.candidate),
+            candidate=_versions(self.candidate, self.now),
             assets=self.comparison.assets,
             changed=len(self.comparison.differences),
         )
@@ -90,8 +90,10 @@ def _cells(counts: BodyCounts) -> Iterator[str]:
     yield f"-{sum(counts.lifted.values())}"
 
 
-def _versions(standards: Sequence[Standard]) -> str:
-    return ", ".join(one.version for one in standards)
+def _versions(standards: Sequence[Standard], others: Sequence[Standard]) -> str:
+    """Those that are not on the other side; all, where facts or the day alone differ."""
+    there = {one.digest for one in others}
+    return ", ".join(one.version for one in [one for one in standards if one.digest not in there] or standards)
 
 
 def _standard(standard: Standard) -> dict[str, str]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from libs.bus.records import ConsumerRecord
-from libs.catalogue import messages, text
+from libs.catalogue import Sentence, field_sentence, text
 from libs.contracts import CloudEvent, Contract, Reason, make_key
 from libs.contracts.topics import MAX_VALUE_BYTES
 
@@ -161,10 +161,8 @@ def _path(content: object, location: tuple[int | str, ...], *, absent: bool) -> 
 
 def _field_sentence(error: ErrorDetails, *, whole: bool) -> str:
     """`whole` False: the error is of one of several allowed types, so that its own sentence would mislead."""
-    key = f"problems.field.{error['type']}"
-    if not whole or key not in messages():
-        key = "problems.field.other"
-    return sentence(key, **error.get("ctx", {}))
+    told = field_sentence(error) if whole else Sentence("problems.field.other")
+    return sentence(told.key, **told.args)
 
 
 def _too_deep(value: bytes) -> bool:

@@ -18,6 +18,8 @@ Catalogue = Mapping[str, Text]
 
 MESSAGES: Final = Path(__file__).with_name("messages")
 _LANGUAGES: Final = frozenset(get_args(Language))
+_LIMITS: Final = frozenset({"min_length", "max_length", "pattern", "gt", "ge", "lt", "le", "expected"})
+"""What pydantic tells of an error that is of its model, not of what was given."""
 
 
 class CatalogueError(Exception):
@@ -35,10 +37,42 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class Sentence:
+    """A sentence of the catalogue before it is put into a language; an argument may be such a sentence too."""
+
+    __slots__ = ("args", "key")
+
+    def __init__(self, key: str, /, **args: object) -> None:
+        self.key = key
+        self.args: Mapping[str, object] = args
+
+    def within(self, lang: Language) -> str:
+        """Raises as `text` does."""
+        return text(self.key, lang, **self.args)
+
+    def __str__(self) -> str:
+        return self.within("en")
+
+
 def text(key: str, /, lang: Language, **args: object) -> str:
     """The sentence `key` in one language; raises KeyError for an unknown key or an argument that it asks for and lacks."""
     template = messages()[key]
-    return (template.ja if lang == "ja" else template.en).format_map(args)
+    told = {name: one.within(lang) if isinstance(one, Sentence) else one for name, one in args.items()}
+    return (template.ja if lang == "ja" else template.en).format_map(told)
+
+
+def field_sentence(error: Mapping[str, Any]) -> Sentence:
+    """What one of pydantic's errors (`ValidationError.errors`) says: limits and allowed values only, never what was given.
+
+    The type of an error of our own is itself a key of the catalogue.
+    """
+    if error["type"] in messages():
+        return Sentence(error["type"], **error.get("ctx", {}))
+    key = f"problems.field.{error['type']}"
+    limits = {name: value for name, value in error.get("ctx", {}).items() if name in _LIMITS}
+    if "expected" in limits:
+        limits["expected"] = str(limits["expected"]).replace(" or ", ", ")
+    return Sentence(key, **limits) if key in messages() else Sentence("problems.field.other")
 
 
 def text_pair(key: str, /, **args: object) -> Text:

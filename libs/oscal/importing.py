@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from trestle.oscal.catalog import Catalog
 from trestle.oscal.profile import Profile as OscalProfile
 
+from libs.catalogue import Sentence, field_sentence
 from libs.oscal.exporting import ATTACHMENT, CATALOG
 from libs.oscal.words import NAMESPACE, PLAIN, fields_of, removed_names, yaml_of
 from libs.standards.overlay import CHANGES, HEAD
@@ -26,6 +27,10 @@ Read = Callable[[str], bytes]
 class OscalError(Exception):
     """A profile that cannot become an overlay: where, and what to do."""
 
+    def __init__(self, key: str, /, **args: object) -> None:
+        self.sentence = Sentence(key, **args)
+        super().__init__(self.sentence)
+
 
 def overlay_files(content: bytes, read: Read) -> dict[str, str]:
     """The files of the overlay that a profile in JSON describes; `libs.standards.overlay.parse_overlay` checks them further.
@@ -35,7 +40,7 @@ def overlay_files(content: bytes, read: Read) -> dict[str, str]:
     profile = _model(OscalProfile, "profile", content)
     told = _ours(profile.metadata.props)
     if missing := [name for name in _HEAD if name not in told]:
-        raise OscalError(f"metadata.props: {missing[0]} is missing: add it in the namespace {NAMESPACE}")
+        raise OscalError("standard.oscal.no_prop", name=missing[0], namespace=NAMESPACE)
     head = {
         "name": told["name"],
         "version": profile.metadata.version,
@@ -56,9 +61,9 @@ def _attached(profile: OscalProfile) -> list[Any]:
             try:
                 listed = yaml.safe_load(base64.b64decode(resource.base64.value, validate=True))
             except (ValueError, yaml.YAMLError, RecursionError) as error:
-                raise OscalError(f"back-matter: {ATTACHMENT} is no YAML in Base64: attach it anew") from error
+                raise OscalError("standard.oscal.attachment", name=ATTACHMENT) from error
             if not isinstance(listed, list):
-                raise OscalError(f"back-matter: {ATTACHMENT} is no list of changes")
+                raise OscalError("standard.oscal.no_list", name=ATTACHMENT)
             return listed
     return []
 
@@ -68,7 +73,7 @@ def _excluded(profile: OscalProfile) -> Iterator[dict[str, Any]]:
         for selection in one.exclude_controls or ():
             for control in selection.with_ids or ():
                 control_id = _text(control)
-                yield {"drop": "obligation", "id": control_id, "reason": _reason(profile, control_id, "excluded")}
+                yield {"drop": "obligation", "id": control_id, "reason": _reason(profile, control_id)}
 
 
 def _altered(profile: OscalProfile) -> Iterator[dict[str, Any]]:
@@ -82,8 +87,8 @@ def _altered(profile: OscalProfile) -> Iterator[dict[str, Any]]:
             if field not in to and removed.intersection(removed_names(field)):
                 to[field] = None
         if not to:
-            raise OscalError(f"modify: the alteration of {control} changes nothing that an obligation has")
-        yield {"change": "obligation", "id": control, "to": to, "reason": _reason(profile, control, "altered")}
+            raise OscalError("standard.oscal.nothing_altered", control=control)
+        yield {"change": "obligation", "id": control, "to": to, "reason": _reason(profile, control)}
 
 
 def _added(profile: OscalProfile, read: Read) -> Iterator[dict[str, Any]]:
@@ -93,33 +98,30 @@ def _added(profile: OscalProfile, read: Read) -> Iterator[dict[str, Any]]:
         try:
             content = read(one.href)
         except OSError as error:
-            raise OscalError(f"imports: {one.href} cannot be read: {error.strerror}") from error
+            raise OscalError("standard.oscal.unreadable", href=one.href, detail=error.strerror) from error
         catalog = _model(Catalog, "catalog", content)
         for group in catalog.groups or ():
             for control in group.controls or ():
                 control_id = _text(control.id)
                 entry = {"id": control_id, **_fields(control_id, control.props, control.parts)}
-                yield {"add": "obligation", "entry": entry, "reason": _reason(profile, control_id, "added")}
+                yield {"add": "obligation", "entry": entry, "reason": _reason(profile, control_id)}
 
 
 def _fields(control: str, props: Any, parts: Any) -> dict[str, Any]:
     try:
         return fields_of(props or (), parts or ())
     except KeyError as error:
-        raise OscalError(f"{control}: {error.args[0]} has no English beside the Japanese: add it") from error
+        raise OscalError("standard.oscal.no_english", control=control, part=error.args[0]) from error
 
 
-def _reason(profile: OscalProfile, control: str, what: str) -> dict[str, str]:
+def _reason(profile: OscalProfile, control: str) -> dict[str, str]:
     reason = {
         one.name.removeprefix("reason-"): one.value
         for one in profile.metadata.props or ()
         if str(one.ns) == NAMESPACE and one.name.startswith("reason-") and one.class_ == control
     }
     if reason.keys() != {"ja", "en"}:
-        raise OscalError(
-            f"{control} is {what} without a reason: add the properties reason-ja and reason-en, of class {control} and in the namespace "
-            f"{NAMESPACE}, to metadata.props"
-        )
+        raise OscalError("standard.oscal.no_reason", control=control, namespace=NAMESPACE)
     return {"ja": reason["ja"], "en": reason["en"]}
 
 
@@ -133,9 +135,9 @@ def _model(model: Any, name: str, content: bytes) -> Any:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise OscalError(f"{name}: {place}: {first['msg']}") from error
+        raise OscalError("standard.oscal.unfit", name=name, place=place, sentence=field_sentence(first)) from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise OscalError(f"this is no OSCAL {name} in JSON") from error
+        raise OscalError("standard.oscal.no_model", name=name) from error
 
 
 def _text(told: Any) -> str:

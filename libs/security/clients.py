@@ -25,6 +25,8 @@ from libs.security.private_files import PrivateFileError, locked, read_private, 
 
 ALGORITHM: Final = "ES256"
 SECURITY_OFFICE: Final = "security-office"
+SECOND_OFFICER: Final = "security-office-2"
+"""Another person of that office: what one asks for or publishes, the other decides on."""
 _KEY: Final = "signing-key.json"
 _CLIENTS: Final = "clients.json"
 _ISSUER: Final = "issuer.json"
@@ -149,9 +151,9 @@ class IssuerFolder:
 
 
 def declared_clients(profile: Profile) -> dict[str, dict[str, Any]]:
-    """The clients that a profile calls for: the security office, one for each body, one for each feed."""
+    """The clients that a profile calls for: two persons of the security office, one for each body, one for each feed."""
     office = [Role.SECURITY_OFFICER, Role.OPERATOR, Role.READER]
-    clients = {SECURITY_OFFICE: _entry(office, [EVERY_BODY])}
+    clients = {name: _entry(office, [EVERY_BODY]) for name in (SECURITY_OFFICE, SECOND_OFFICER)}
     for body in profile.bodies:
         clients[f"body-{body.id}"] = _entry([Role.READER, Role.EDITOR], [body.id])
     for feed in profile.feeds:

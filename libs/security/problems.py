@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from libs.catalogue import Language, text
+from libs.catalogue import Language, field_sentence, text
 from libs.contracts import FieldProblem, Problem, ProblemType
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -42,36 +42,6 @@ _TYPE_OF_STATUS: Final = {
     415: ProblemType.UNSUPPORTED_MEDIA,
     400: ProblemType.INVALID,
 }
-_FIELD_SENTENCES: Final = frozenset(
-    {
-        "missing",
-        "extra_forbidden",
-        "json_invalid",
-        "string_type",
-        "string_too_short",
-        "string_too_long",
-        "string_pattern_mismatch",
-        "int_type",
-        "int_parsing",
-        "bool_type",
-        "bool_parsing",
-        "greater_than",
-        "greater_than_equal",
-        "less_than",
-        "less_than_equal",
-        "enum",
-        "literal_error",
-        "list_type",
-        "dict_type",
-        "too_long",
-        "too_short",
-        "timezone_aware",
-        "datetime_parsing",
-        "datetime_from_date_parsing",
-    }
-)
-"""pydantic's error types that have a sentence of their own, `problems.field.<type>`."""
-
 _log = structlog.get_logger(__name__)
 
 
@@ -198,8 +168,8 @@ async def _on_failure(request: Request, error: Exception) -> Response:
 
 
 def _field_error(error: Mapping[str, Any]) -> FieldError:
-    kind = error["type"] if error["type"] in _FIELD_SENTENCES else "other"
-    return FieldError(_pointer(error["loc"]), f"problems.field.{kind}", **error.get("ctx", {}))
+    told = field_sentence(error)
+    return FieldError(_pointer(error["loc"]), told.key, **told.args)
 
 
 def _pointer(location: Sequence[str | int]) -> str:

@@ -7,20 +7,30 @@ A condition sees every declared fact under its own name, `kind` and `zone`; an o
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
 import cel
 
+from libs.catalogue import Sentence
 from libs.standards.document import Fact
 
 ASSET_NAMES: Final = frozenset({"kind", "zone"})
 EMPTY: Final[Mapping[str, Any]] = {"boolean": False, "text": "", "list": (), "integer": None, "number": None}
 """The value of a fact that is missing or of another type than declared, by type."""
+_SYNTAX: Final = re.compile(
+    r"ERROR: <input>:\d+:(?P<at>\d+): (?:Syntax error: )?(?P<detail>.*?)(?: expecting .*)?$", re.MULTILINE
+)
 
 
 class ConditionError(Exception):
     """A condition that cannot be used, in one sentence."""
+
+    def __init__(self, sentence: Sentence) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
 
 
 class Condition:
@@ -43,10 +53,10 @@ class Condition:
         try:
             result = self._program.execute(read)
         except (TypeError, ValueError, RuntimeError, ArithmeticError) as error:
-            advice = "compare like with like, and a number only after `!= null`"
-            raise ConditionError(f"{self.source!r} cannot be evaluated: {type(error).__name__}: {advice}") from error
+            unfit = Sentence("standard.condition.unfit", source=self.source, kind=type(error).__name__)
+            raise ConditionError(unfit) from error
         if not isinstance(result, bool):
-            raise ConditionError(f"{self.source!r} gives no true or false")
+            raise ConditionError(Sentence("standard.condition.not_boolean", source=self.source))
         return result
 
 
@@ -55,7 +65,7 @@ def compile_condition(source: str, names: frozenset[str]) -> Condition:
     program = compile_program(source)
     read = frozenset(program.variables())
     if unknown := sorted(read - names):
-        raise ConditionError(f"unknown name {unknown[0]}: declare it in facts.yaml, or mend its spelling")
+        raise ConditionError(_unknown(unknown[0], names))
     return Condition(program, read)
 
 
@@ -64,7 +74,7 @@ def compile_program(source: str) -> cel.Program:
     try:
         return cel.compile(source)
     except ValueError as error:
-        raise ConditionError(f"not a CEL expression: {_one_line(error)}") from error
+        raise ConditionError(_no_expression(str(error))) from error
 
 
 def fits(fact: Fact, value: object) -> bool:
@@ -87,5 +97,18 @@ def expected(fact: Fact) -> str:
     return fact.type if fact.values is None else f"{fact.type}: {', '.join(fact.values)}"
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _unknown(name: str, names: frozenset[str]) -> Sentence:
+    like = get_close_matches(name, sorted(names), n=1)
+    return (
+        Sentence("standard.condition.misspelt", name=name, like=like[0])
+        if like
+        else Sentence("standard.condition.unknown_name", name=name)
+    )
+
+
+def _no_expression(told: str) -> Sentence:
+    """What the parser says first, and at which character; what it would rather have had is a list of its own tokens."""
+    found = _SYNTAX.search(told)
+    if found is None:
+        return Sentence("standard.condition.not_cel", at=1, detail=" ".join(told.split()))
+    return Sentence("standard.condition.not_cel", at=found["at"], detail=found["detail"].strip())

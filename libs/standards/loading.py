@@ -10,40 +10,64 @@ from typing import Any, Final, TypeVar, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
+from libs.catalogue import Language, Sentence, field_sentence
 from libs.contracts import AssetKind, Dimension, RelationType, Zone
 from libs.standards.conditions import ASSET_NAMES, EMPTY, Condition, ConditionError, compile_condition
-from libs.standards.document import Fact, StandardDocument
+from libs.standards.document import Fact, Rule, StandardDocument
 
 HEAD: Final = "standard.yaml"
 OBLIGATIONS: Final = "obligations/"
 _SECTIONS: Final = ("scales", "mappings", "facts", "rules", "inheritance")
 _OURS: Final = "project default"
-_BASIS: Final = f"give a grade, or say `source: {_OURS}` and give none"
+_BASIS: Final = Sentence("standard.basis", ours=_OURS)
+_YAML_TAGS: Final = "tag:yaml.org,2002:"
+_YAML_PROBLEMS: Final = {
+    "found character '\\t'": "standard.yaml.tab",
+    "mapping values are not allowed here": "standard.yaml.colon",
+    "expected <block end>": "standard.yaml.indent",
+    "that cannot start any token": "standard.yaml.quote",
+    "but got '<stream end>'": "standard.yaml.unclosed",
+    "expected ',' or": "standard.yaml.comma",
+    "found unexpected end of stream": "standard.yaml.unclosed",
+    "could not find expected ':'": "standard.yaml.no_colon",
+}
+"""The sentence for what PyYAML says of the mistakes that people make."""
 M = TypeVar("M", bound=BaseModel)
 
 Place = tuple[str | int, ...]
 """Where an entry stands in the whole document, such as `("rules", 3, "when")`."""
+Found = tuple[Place, Sentence]
+"""A place, and what is wrong there."""
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Mistake:
     """One mistake: where it stands (line and column from 1), and what is wrong and what to do, in one sentence."""
 
     file: str
     line: int
     column: int
-    sentence: str
+    sentence: Sentence
+
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+    def within(self, lang: Language) -> str:
+        """The place and the sentence, on one line."""
+        return f"{self.place}: {self.sentence.within(lang)}"
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.sentence}"
+        return self.within("en")
 
 
 class StandardError(Exception):
     """A standard that cannot be used; `mistakes` are in the order of files and lines."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
-        self.mistakes = tuple(sorted(mistakes))
+        self.mistakes = tuple(sorted(mistakes, key=lambda one: (one.file, one.line, one.column, str(one))))
         super().__init__("\n".join(map(str, self.mistakes)))
 
 
@@ -67,20 +91,20 @@ class Source:
         self._head = head
         self._marks: dict[Place, tuple[str, yaml.Mark]] = {}
 
-    def mistake(self, place: Place, sentence: str) -> Mistake:
+    def mistake(self, place: Place, sentence: Sentence) -> Mistake:
         """The mistake at a place, or at the nearest one around it that the files have."""
         known = place
         while known and known not in self._marks:
             known = known[:-1]
         file, mark = self._marks.get(known, (self._head, None))
         named = ".".join(map(str, place[len(known) :]))
-        text = f"{named}: {sentence}" if named else sentence
-        return Mistake(file, mark.line + 1 if mark else 1, mark.column + 1 if mark else 1, text)
+        told = Sentence("standard.of_field", field=named, sentence=sentence) if named else sentence
+        return Mistake(file, mark.line + 1 if mark else 1, mark.column + 1 if mark else 1, told)
 
     def invalid(self, error: ValidationError, within: Place = ()) -> list[Mistake]:
         """What pydantic found wrong with the entry at `within`."""
         found = error.errors(include_url=False, include_input=False)
-        return [self.mistake((*within, *_known(one["loc"])), one["msg"]) for one in found]
+        return [self.mistake((*within, *_known(one["loc"])), _unfit(one)) for one in found]
 
     def validated(self, model: type[M], document: dict[str, Any]) -> M:
         """The document as its model has it. Raises StandardError with what was noted while reading, else with what does not fit."""
@@ -91,18 +115,19 @@ class Source:
         except ValidationError as error:
             raise StandardError(self.invalid(error)) from error
 
-    def note(self, file: str, sentence: str) -> None:
+    def note(self, file: str, sentence: Sentence) -> None:
         """A mistake of a file as a whole."""
         self.mistakes.append(Mistake(file, 1, 1, sentence))
 
-    def read_list(self, section: str, files: Mapping[str, str], advice: str) -> list[Any]:
+    def read_list(self, section: str, files: Mapping[str, str], advice: Sentence) -> list[Any]:
         """The entries of several files as one list, in the order of the files' names."""
         entries: list[Any] = []
         for file in sorted(files):
+            known = len(self.mistakes)
             content = self.read(file, files[file], (section,), len(entries))
             if isinstance(content, list):
                 entries += content
-            else:
+            elif len(self.mistakes) == known:
                 self.note(file, advice)
         return entries
 
@@ -114,11 +139,11 @@ class Source:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            self.mistakes.append(Mistake(file, line, column, f"not YAML: {error.problem}"))
+            self.mistakes.append(Mistake(file, line, column, _not_yaml(error)))
         except yaml.YAMLError as error:
-            self.note(file, f"not YAML: {' '.join(str(error).split())}")
+            self.note(file, Sentence("standard.yaml.other", problem=" ".join(str(error).split())))
         except RecursionError:
-            self.note(file, "nested too deeply: a standard has no more than a few levels")
+            self.note(file, Sentence("standard.yaml.too_deep"))
         return None
 
     def _value(self, file: str, node: yaml.Node, place: Place, first: int = 0) -> Any:
@@ -130,7 +155,7 @@ class Source:
         try:
             return yaml.SafeLoader("").construct_object(node)
         except (yaml.YAMLError, ValueError):
-            self.mistakes.append(self.mistake(place, f"{node.value} cannot be read as {node.tag}: put it in quotes"))
+            self.mistakes.append(self.mistake(place, _unreadable(node)))
             return None
 
     def _mapping(self, file: str, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
@@ -139,9 +164,37 @@ class Source:
             key = str(key_node.value)
             if key in entries:
                 mark = key_node.start_mark
-                self.mistakes.append(Mistake(file, mark.line + 1, mark.column + 1, f"{key} stands twice: remove one"))
+                twice = Sentence("standard.yaml.key_twice", key=key)
+                self.mistakes.append(Mistake(file, mark.line + 1, mark.column + 1, twice))
             entries[key] = self._value(file, value_node, (*place, key))
         return entries
+
+
+def _unfit(error: ErrorDetails) -> Sentence:
+    """YAML takes `2` for a number and `no` for false, where a person means a text."""
+    return Sentence("standard.yaml.no_text") if error["type"] == "string_type" else field_sentence(error)
+
+
+def _unreadable(node: yaml.Node) -> Sentence:
+    kind = node.tag.removeprefix(_YAML_TAGS)
+    if kind == "timestamp":
+        return Sentence("standard.yaml.no_day", value=node.value)
+    return Sentence("standard.yaml.unquoted", value=node.value, kind=kind)
+
+
+class _AliasError(yaml.MarkedYAMLError):
+    """An alias, by its name."""
+
+
+def _not_yaml(error: yaml.MarkedYAMLError) -> Sentence:
+    """What the parser found, in the words of who writes a standard; of what is rare in its own."""
+    problem = str(error.problem)
+    if isinstance(error, _AliasError):
+        return Sentence("standard.yaml.alias", name=problem)
+    for part, key in _YAML_PROBLEMS.items():
+        if part in problem:
+            return Sentence(key)
+    return Sentence("standard.yaml.other", problem=problem)
 
 
 def _composed(content: str) -> yaml.Node | None:
@@ -150,7 +203,7 @@ def _composed(content: str) -> yaml.Node | None:
     for event in yaml.parse(content, yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
             mark = cast("yaml.Mark", event.start_mark)
-            raise yaml.MarkedYAMLError(problem=f"the alias *{event.anchor}: write it out", problem_mark=mark)
+            raise _AliasError(problem=event.anchor, problem_mark=mark)
     return node
 
 
@@ -158,16 +211,16 @@ def _read(source: Source, files: Mapping[str, str]) -> dict[str, Any]:
     obligations = {file: content for file, content in files.items() if file.startswith(OBLIGATIONS)}
     sections = {f"{name}.yaml": name for name in _SECTIONS}
     for file in sorted(files.keys() - obligations.keys() - sections.keys() - {HEAD}):
-        source.note(file, "not a file of a standard: remove it, or mend its name")
+        source.note(file, Sentence("standard.stray_file"))
     document: dict[str, Any] = {}
     for file in (HEAD, *sections):
         if file not in files:
-            source.note(file, "this file is missing: a standard has one")
+            source.note(file, Sentence("standard.missing_file"))
         elif file != HEAD:
             document[sections[file]] = source.read(file, files[file], (sections[file],))
         elif isinstance(head := source.read(file, files[file], ()), dict):
             document |= head
-    advice = "not a list of obligations: begin each with `- id:`"
+    advice = Sentence("standard.no_list")
     return document | {"obligations": source.read_list("obligations", obligations, advice)}
 
 
@@ -176,7 +229,7 @@ def _known(location: tuple[str | int, ...]) -> Place:
     return tuple(part for part in location if not str(part).startswith("["))
 
 
-def disagreements(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
+def disagreements(standard: StandardDocument) -> Iterator[Found]:
     """What each entry alone cannot tell: ids, levels, names and texts that must agree with other entries."""
     yield from _repeated(standard)
     yield from _incomplete(standard)
@@ -184,7 +237,7 @@ def disagreements(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
     yield from _wrong_mappings(standard, codes)
     for at, rule in enumerate(standard.rules):
         if rule.level not in codes.get(rule.dimension, ()):
-            yield ("rules", at, "level"), f"{rule.level} is not a level of {rule.dimension.value}: see scales.yaml"
+            yield ("rules", at, "level"), _no_level(rule, codes)
     fact_names = frozenset(standard.facts) | ASSET_NAMES
     constants = level_constants(standard)
     trials = [trial | dict.fromkeys((*constants, *Dimension), 0) for trial in _trial_assets(standard)]
@@ -196,56 +249,54 @@ def disagreements(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
                 for trial in trials:
                     condition.holds(trial)
             except ConditionError as error:
-                yield (section, at, "when"), str(error)
+                yield (section, at, "when"), error.sentence
             if section == "obligations" and entry.check is not None:
                 yield from _wrong_check((section, at, "check"), entry.check, fact_names, trials)
             begins, ceases = entry.effective_from, entry.effective_until
             if begins is not None and ceases is not None and begins >= ceases:
-                yield (
-                    (section, at, "effective_until"),
-                    f"not after {begins}: give a later day, or take one of the days away",
-                )
+                yield (section, at, "effective_until"), Sentence("standard.days", begins=begins)
             if (entry.basis.source == _OURS) != (entry.basis.grade is None):
                 yield (section, at, "basis"), _BASIS
 
 
-def _wrong_mappings(
-    standard: StandardDocument, codes: Mapping[Dimension, Sequence[str]]
-) -> Iterator[tuple[Place, str]]:
+def _wrong_mappings(standard: StandardDocument, codes: Mapping[Dimension, Sequence[str]]) -> Iterator[Found]:
     for dimension, levels in standard.mappings.items():
         scale, earlier = codes.get(dimension, ()), [level.code for level in levels]
         for at, level in enumerate(levels):
             place = ("mappings", dimension, at)
             if level.code in earlier[:at]:
-                yield (*place, "code"), f"{level.code} stands twice: an earlier level has one entry"
+                yield (*place, "code"), Sentence("standard.earlier.twice", code=level.code)
             if list(level.to) != [code for code in scale if code in level.to]:
-                yield (*place, "to"), f"give levels of {dimension.value} in rising order: {', '.join(scale)}"
+                yield (*place, "to"), _in_order(dimension, scale)
             elif level.code in scale and level.to != (level.code,):
-                yield (
-                    (*place, "to"),
-                    f"today's scale has a level {level.code} too: an earlier one of that code can only be that",
-                )
+                yield (*place, "to"), Sentence("standard.earlier.same_code", code=level.code)
             if (len(level.to) > 1) != (level.decide is not None):
-                yield (
-                    (*place, "decide"),
-                    "say by what a person tells which, where `to` has several levels and only there",
-                )
+                yield (*place, "decide"), Sentence("standard.earlier.decide")
             if (level.basis.source == _OURS) != (level.basis.grade is None):
                 yield (*place, "basis"), _BASIS
 
 
+def _no_level(rule: Rule, codes: Mapping[Dimension, Sequence[str]]) -> Sentence:
+    known = ", ".join(codes.get(rule.dimension, ()))
+    return Sentence("standard.level_unknown", level=rule.level, dimension=rule.dimension.value, known=known)
+
+
+def _in_order(dimension: Dimension, scale: Sequence[str]) -> Sentence:
+    return Sentence("standard.earlier.order", dimension=dimension.value, levels=", ".join(scale))
+
+
 def _wrong_check(
     place: Place, check: str, names: frozenset[str], trials: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[Place, str]]:
+) -> Iterator[Found]:
     """A check is asked only of assets that have all the facts that it reads."""
     try:
         condition = compile_condition(check, names)
         if not condition.names - ASSET_NAMES:
-            raise ConditionError("reads no fact: a check says by which facts the obligation is seen to be met")
+            raise ConditionError(Sentence("standard.check_reads_no_fact"))
         for trial in trials[1::2]:
             condition.holds(trial)
     except ConditionError as error:
-        yield place, str(error)
+        yield place, error.sentence
 
 
 def level_constants(standard: StandardDocument) -> frozenset[str]:
@@ -255,18 +306,18 @@ def level_constants(standard: StandardDocument) -> frozenset[str]:
     )
 
 
-def _repeated(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
+def _repeated(standard: StandardDocument) -> Iterator[Found]:
     for section in ("rules", "obligations"):
         seen = set()
         for at, entry in enumerate(getattr(standard, section)):
             if entry.id in seen:
-                yield (section, at, "id"), f"{entry.id} stands twice: give one of them another id"
+                yield (section, at, "id"), Sentence("standard.id_twice", id=entry.id)
             seen.add(entry.id)
     for dimension, levels in standard.scales.items():
         codes = [level.code for level in levels]
         for at, code in enumerate(codes):
             if code in codes[:at]:
-                yield ("scales", dimension, at, "code"), f"{code} stands twice: a level has one place on its scale"
+                yield ("scales", dimension, at, "code"), Sentence("standard.level_twice", code=code)
 
 
 def _check_scales(condition: Condition, codes: Mapping[Dimension, Sequence[str]]) -> None:
@@ -275,9 +326,9 @@ def _check_scales(condition: Condition, codes: Mapping[Dimension, Sequence[str]]
         constants = sorted(f"{dimension[0].upper()}{code}" for code in levels)
         compared = sorted(condition.names.intersection(constants))
         if bool(compared) != (dimension in condition.names):
-            beside = f"{dimension.value} with one of {', '.join(constants)}"
+            named, levels_of_it = compared[0] if compared else dimension.value, ", ".join(constants)
             raise ConditionError(
-                f"compares {compared[0] if compared else dimension.value} with no level of its scale: compare {beside}"
+                Sentence("standard.condition.scales", name=named, dimension=dimension.value, levels=levels_of_it)
             )
 
 
@@ -297,26 +348,22 @@ def _example(fact: Fact) -> Any:
     return {"boolean": True, "integer": 1, "number": 1.5, "text": text, "list": (text,)}[fact.type]
 
 
-def _incomplete(standard: StandardDocument) -> Iterator[tuple[Place, str]]:
+def _incomplete(standard: StandardDocument) -> Iterator[Found]:
     for dimension in Dimension:
         if dimension not in standard.scales:
-            yield ("scales",), f"{dimension.value} has no scale: add its levels"
+            yield ("scales",), Sentence("standard.no_scale", dimension=dimension.value)
             continue
         lowest = standard.scales[dimension][0].code
         for_all = [rule for rule in standard.rules if rule.dimension is dimension and rule.when == "true"]
         if dated := [rule.id for rule in for_all if rule.effective_from or rule.effective_until]:
-            yield ("rules",), f"{dated[0]} gives every asset its lowest level: take its dates away"
+            yield ("rules",), Sentence("standard.lowest_dated", id=dated[0])
         if [rule.level for rule in for_all] != [lowest]:
-            yield (
-                ("rules",),
-                f'{dimension.value} needs one rule `when: "true"`, at level {lowest}; it has {len(for_all)}',
-            )
+            lacks = {"dimension": dimension.value, "level": lowest, "count": len(for_all)}
+            yield ("rules",), Sentence("standard.lowest", **lacks)
     for name in sorted(standard.facts.keys() & (ASSET_NAMES | frozenset(Dimension))):
-        yield ("facts", name), f"{name} has a meaning of its own in conditions: give the fact another name"
+        yield ("facts", name), Sentence("standard.fact_name", name=name)
     given = [entry.relation for entry in standard.inheritance]
     for relation in RelationType:
         if given.count(relation) != 1:
-            yield (
-                ("inheritance",),
-                f"{relation.value} stands {given.count(relation)} times: say once how levels travel along it",
-            )
+            count = given.count(relation)
+            yield ("inheritance",), Sentence("standard.inheritance_count", relation=relation.value, count=count)

@@ -10,20 +10,20 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AwareDatetime, Discriminator, Field, StringConstraints, Tag, ValidationError
 
+from libs.catalogue import Sentence
 from libs.contracts import Dimension, Profile, Text
 from libs.contracts.words import FactName, Slug
 from libs.standards.conditions import ASSET_NAMES, compile_condition
 from libs.standards.document import Entry, Fact, Obligation, Rule, StandardDocument
-from libs.standards.loading import Place, Source, StandardError, disagreements, level_constants, parse
+from libs.standards.loading import Found, Place, Source, StandardError, disagreements, level_constants, parse
 
 HEAD: Final = "overlay.yaml"
 CHANGES: Final = "changes"
 _KEYS: Final = {"facts": "name", "rules": "id", "inheritance": "relation", "obligations": "id"}
 """What tells the entries of a section apart."""
-_ONE_FOR_ALL: Final = "the base has the rule for every asset already: say for which assets this one holds"
+_NO_CHANGE: Final = "standard.no_change"
+_ONE_FOR_ALL: Final = Sentence("standard.overlay.one_for_all")
 
-Found = tuple[Place, str]
-"""A place in the overlay, and what is wrong there."""
 Entries = dict[str, dict[str, Entry]]
 """The entries of a standard, by section and key."""
 
@@ -88,8 +88,8 @@ AnyChange = Annotated[
     | Annotated[Drop, Tag("[Drop]")],
     Discriminator(
         _verb,
-        custom_error_type="no_change",
-        custom_error_message="begin with `add: rule` (or obligation, fact), `change:` or `drop:`",
+        custom_error_type=_NO_CHANGE,
+        custom_error_message=str(Sentence(_NO_CHANGE)),
     ),
 ]
 
@@ -156,13 +156,11 @@ def parse_overlay(files: Mapping[str, str]) -> Overlay:
     if (one := f"{CHANGES}.yaml") in files:
         listed[one] = files[one]
     for file in sorted(files.keys() - listed.keys() - {HEAD}):
-        source.note(file, f"not a file of an overlay: put changes into {CHANGES}.yaml or a file of {CHANGES}/")
+        source.note(file, Sentence("standard.overlay.stray_file"))
     if HEAD not in files:
-        source.note(HEAD, "this file is missing: an overlay has one")
+        source.note(HEAD, Sentence("standard.overlay.missing_file"))
     head = source.read(HEAD, files.get(HEAD, ""), ())
-    changes = source.read_list(
-        CHANGES, listed, "not a list of changes: begin each with `- add:`, `- change:` or `- drop:`"
-    )
+    changes = source.read_list(CHANGES, listed, Sentence("standard.overlay.no_list"))
     document = source.validated(OverlayDocument, (head if isinstance(head, dict) else {}) | {CHANGES: changes})
     return Overlay(document, source)
 
@@ -247,9 +245,9 @@ def _misplaced(base: StandardDocument, overlay: OverlayDocument) -> Iterator[Fou
     """Whether it is meant for this base at all."""
     here = f"{base.name}/{base.version}"
     if overlay.base != here:
-        yield ("base",), f"the base is {here}: look whether each change still holds on it, then name it here"
+        yield ("base",), Sentence("standard.overlay.other_base", base=here)
     if overlay.effective_from < base.effective_from:
-        yield ("effective_from",), f"before its base, which begins on {base.effective_from}: give no earlier time"
+        yield ("effective_from",), Sentence("standard.overlay.too_early", begins=base.effective_from)
 
 
 def _impossible(base: StandardDocument, overlay: OverlayDocument) -> Iterator[Found]:
@@ -258,7 +256,7 @@ def _impossible(base: StandardDocument, overlay: OverlayDocument) -> Iterator[Fo
     for at, change in enumerate(overlay.changes):
         section = section_of(change)
         if (section, change.id) in seen:
-            yield (CHANGES, at, *_id_place(change)), f"{change.id} stands twice among the changes: make one of them"
+            yield (CHANGES, at, *_id_place(change)), Sentence("standard.overlay.twice", id=change.id)
             continue
         seen.add((section, change.id))
         for place, sentence in _impossible_one(entries[section].get(change.id), section, change):
@@ -269,18 +267,18 @@ def _impossible_one(there: Entry | None, section: str, change: AnyChange) -> Ite
     where = _id_place(change)
     if isinstance(change, Change | Drop):
         if there is None:
-            yield where, f"{change.id} is not among the {section} of the base: mend the id, or take this away"
+            yield where, Sentence("standard.overlay.not_there", id=change.id, section=section)
         elif isinstance(change, Drop):
             if _for_all(there):
-                yield where, f"{change.id} gives every asset its lowest level: keep it, and change its text if need be"
+                yield where, Sentence("standard.overlay.keep_lowest", id=change.id)
         elif (key := _KEYS[section]) in change.to:
-            yield ("to", key), f"an entry keeps its {key}: drop {change.id}, and add another"
+            yield ("to", key), Sentence("standard.overlay.keeps_key", key=key, id=change.id)
         elif _for_all(there) and (fixed := sorted(change.to.keys() - {"text", "basis"})):
-            yield ("to", fixed[0]), f"{change.id} gives every asset its lowest level: change its text or basis alone"
+            yield ("to", fixed[0]), Sentence("standard.overlay.text_alone", id=change.id)
         elif section == "rules" and change.to.get("when") == "true":
             yield ("to", "when"), _ONE_FOR_ALL
     elif there is not None:
-        yield where, f"{change.id} is in the base already: use `change`, or give this another id"
+        yield where, Sentence("standard.overlay.there_already", id=change.id)
     elif _for_all(change.entry):
         yield ("entry", "when"), _ONE_FOR_ALL
 
@@ -313,9 +311,8 @@ def _changed(base: StandardDocument, overlay: Overlay) -> Entries:
                 mistakes += overlay.source.invalid(error, (CHANGES, at, "to"))
                 continue
             if section[change.id] == old:
-                mistakes.append(
-                    overlay.source.mistake((CHANGES, at, "to"), f"{change.id} says so in the base: take this away")
-                )
+                same = Sentence("standard.overlay.says_so", id=change.id)
+                mistakes.append(overlay.source.mistake((CHANGES, at, "to"), same))
     if mistakes:
         raise StandardError(mistakes)
     return entries | {"rules": first | entries["rules"]}
@@ -334,7 +331,7 @@ def _traced(found: Found, base: StandardDocument, merged: StandardDocument, over
     read = _reads(entry, base, merged)
     for at, change in enumerate(overlay.document.changes):
         if section_of(change) == "facts" and change.id in read:
-            return (CHANGES, at, "id"), f"{name} of the base reads it: change or drop {name} too ({sentence})"
+            return (CHANGES, at, "id"), Sentence("standard.overlay.read", name=name, sentence=sentence)
     return (), sentence
 
 

@@ -35,7 +35,7 @@ from services.classification import store
 from services.classification.domain import Clock
 from services.classification.drawing import draw
 from services.classification.explanations import ExplainedAsset, explain, on_the_way
-from services.classification.overrides.api import OverrideApi, asset_there
+from services.classification.overrides.api import OverrideApi, asset_there, check_body
 from services.classification.standards.api import StandardApi
 from services.classification.standards.domain import Version
 from services.classification.standards.ruling import Ruling, Rulings
@@ -152,13 +152,14 @@ class Api:
         Of `obligation`, `part` and `audience`, what is given must all be true of one obligation in force. `unmet` is an obligation whose
         check shows that it is not met; it cannot be asked for with `as_of`.
         """
+        scope = caller.scope(self._bodies)
+        check_body(body, scope)
         ruling = await self._rulings.now()
         levels = {
             dimension: _at_least(ruling.base, dimension, code)
             for dimension, code in zip(Dimension, (min_confidentiality, min_integrity, min_availability), strict=True)
             if code is not None
         }
-        scope = caller.scope(self._bodies)
         duties = self._duties_of(ruling, scope, obligation, part, audience)
         if unmet is not None and as_of is not None:
             raise _invalid("as_of", "classification.unmet_is_of_now")
@@ -232,8 +233,7 @@ class Api:
         ruling = await self._rulings.now()
         if body is None:
             return ruling.base
-        if body not in caller.scope(self._bodies):
-            raise ProblemError(ProblemType.NOT_FOUND, "classification.body_not_found")
+        check_body(body, caller.scope(self._bodies))
         return ruling.by_network[self._profile.network_of(body)].standard
 
     async def summary(self, caller: Reader, as_of: AsOf = None) -> tuple[BodySummary, ...]:

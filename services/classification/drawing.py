@@ -82,7 +82,7 @@ def _reason(explained: ExplainedLevel, language: Language) -> str:
     if explained.rule is not None:
         said = explained.rule.text.ja if language == "ja" else explained.rule.text.en
         return f"{explained.rule.id} {said}"
-    return ""
+    return text("words.origin.declared", language) if explained.at_source == "declared" else ""
 
 
 def _draw_box(svg: ElementTree.Element, box: _Box, top: int, *, last: bool) -> None:

@@ -49,7 +49,8 @@ class Step(BaseModel):
 
 class ExplainedLevel(BaseModel):
     """One dimension. `path` is empty unless the level is inherited, and where it is from another body's asset, which only `other_body` tells;
-    `omitted` assets of a long way stand before the last one named.
+    `omitted` assets of a long way stand before the last one named. `at_source` says what gives the last one the level; its rule or override
+    is then `rule` or `override`. `declared` and `derived` are of the asset itself.
     """
 
     level: str
@@ -61,6 +62,7 @@ class ExplainedLevel(BaseModel):
     rule: AppliedRule | None
     path: tuple[Step, ...]
     omitted: int
+    at_source: Literal["declared", "derived", "override"] | None
     other_body: Slug | None
     override: OverrideRef | None
 
@@ -123,9 +125,16 @@ def _level(
         rule=_rule(explanation, standard),
         path=tuple(_steps(dimension, source, known)) if source else (),
         omitted=source.steps - len(source.path) if source and source.steps else 0,
+        at_source=_at_source(explanation) if source and source.asset_id else None,
         other_body=source.body if source and source.asset_id is None else None,
         override=explanation.override,
     )
+
+
+def _at_source(explanation: Explanation) -> Literal["declared", "derived", "override"]:
+    if explanation.override is not None:
+        return "override"
+    return "declared" if explanation.rule is None else "derived"
 
 
 def _rule(explanation: Explanation, standard: Standard) -> AppliedRule | None:

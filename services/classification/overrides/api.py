@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID, uuid4
@@ -39,7 +39,7 @@ _FIELD: Final[Mapping[Refusal, str]] = {
 }
 _KEY: Final[Mapping[Refusal, str]] = {
     Refusal.NO_REASON: "classification.override_no_reason",
-    Refusal.NOT_ON_SCALE: "classification.override_not_on_scale",
+    Refusal.NOT_ON_SCALE: "classification.level_unknown",
     Refusal.EXPIRY_PAST: "classification.override_expiry_past",
     Refusal.EXPIRY_TOO_LATE: "classification.override_expiry_too_late",
     Refusal.NOT_ASKED: "classification.override_not_asked",
@@ -131,7 +131,9 @@ class OverrideApi:
             )
             override = store.override_of(row)
             standards = (await self._rulings.within(session)).standards
-            _check_request(refuse_asking(override.change, standards.of(asset.network), now))
+            standard = standards.of(asset.network)
+            known = ", ".join(one.code for one in standard.document.scales[override.change.dimension])
+            _check_request(refuse_asking(override.change, standard, now), known)
             session.add(row)
             try:
                 await session.flush()
@@ -151,6 +153,7 @@ class OverrideApi:
         limit: Annotated[int, Query(ge=1, le=MOST_A_PAGE)] = 100,
     ) -> OverridePage:
         """Overrides with who asked, decided and ended them and why."""
+        check_body(body, caller.scope(self._bodies))
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             rows = await store.page(session, body=body, asset_id=asset_id, state=state, after=after, limit=limit + 1)
         items = tuple(_recorded(store.override_of(row)) for row in rows[:limit])
@@ -250,9 +253,10 @@ async def _to_change(session: AsyncSession, override_id: UUID, if_match: str | N
     return row
 
 
-def _check_request(refusal: Refusal | None) -> None:
+def _check_request(refusal: Refusal | None, known: str) -> None:
+    """`known` are the levels of the scale."""
     if refusal is not None:
-        error = FieldError(_FIELD[refusal], _KEY[refusal])
+        error = FieldError(_FIELD[refusal], _KEY[refusal], known=known)
         raise ProblemError(ProblemType.INVALID, "problems.invalid", errors=[error], count=1)
 
 
@@ -260,6 +264,12 @@ def _check(refusal: Refusal | None) -> None:
     if refusal is not None:
         problem = ProblemType.FORBIDDEN if refusal in _FORBIDDEN else ProblemType.CONFLICT
         raise ProblemError(problem, _KEY[refusal])
+
+
+def check_body(body: str | None, scope: Collection[str]) -> None:
+    """Raises ProblemError (404) for a body that is not there, or not the caller's to see: no answer must look as if it had nothing."""
+    if body is not None and body not in scope:
+        raise ProblemError(ProblemType.NOT_FOUND, "classification.body_not_found")
 
 
 def asset_there(row: ClassificationRow | None) -> ClassificationRow:

@@ -301,9 +301,6 @@ class StandardApi:
 
 
 def _mistaken(error: StandardError) -> ProblemError:
-    """Each mistake at its file, line and column; the sentences are those of the standard's own language."""
-    errors = [
-        FieldError(f"{one.file}:{one.line}:{one.column}", "classification.standard_mistake", sentence=one.sentence)
-        for one in error.mistakes
-    ]
+    """Each mistake at its file, line and column."""
+    errors = [FieldError(one.place, one.sentence.key, **one.sentence.args) for one in error.mistakes]
     return ProblemError(ProblemType.INVALID, "classification.standard_mistakes", errors=errors, count=len(errors))

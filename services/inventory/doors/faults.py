@@ -4,16 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from libs.catalogue.catalogue import messages
+from libs.catalogue import field_sentence
 from services.inventory.doors.delivery import Fault, UnreadableError
-
-_FIELD: Final = "problems.field."
-_LIMITS: Final = frozenset({"min_length", "max_length", "pattern", "gt", "ge", "lt", "le", "expected"})
 
 
 def faults_of(error: ValidationError, under: str = "") -> list[Fault]:
@@ -22,7 +18,7 @@ def faults_of(error: ValidationError, under: str = "") -> list[Fault]:
     for one in _without_consequences(error.errors(include_url=False, include_input=False)):
         path, exact = _path(one["loc"])
         pointer = under + "".join(f"/{step}" for step in path)
-        found.setdefault(pointer, _fault(pointer, one) if exact else Fault(pointer, f"{_FIELD}other"))
+        found.setdefault(pointer, _fault(pointer, one) if exact else Fault(pointer, "problems.field.other"))
     return list(found.values())
 
 
@@ -52,6 +48,5 @@ def _path(location: Sequence[str | int]) -> tuple[list[str], bool]:
 
 
 def _fault(pointer: str, error: ErrorDetails) -> Fault:
-    key = _FIELD + error["type"]
-    limits = {name: value for name, value in error.get("ctx", {}).items() if name in _LIMITS}
-    return Fault(pointer, key if key in messages() else f"{_FIELD}other", **limits)
+    told = field_sentence(error)
+    return Fault(pointer, told.key, **told.args)

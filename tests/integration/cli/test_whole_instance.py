@@ -263,6 +263,15 @@ def test_a_standard_is_published_by_one_and_activated_by_another(daicho: Shell, 
     assert "shipped" in listed
     assert "body-waterworks" in listed
     assert "base/2026.2" in daicho("what-if", str(third)).splitlines()[0], "what-if compares with what is active"
+    assert "version: '2026.2'" in daicho("standards", "resolve", "--body", "fire", "--active")
+    assert "version: '2026.1'" in daicho("standards", "resolve", "--body", "waterworks", "--active")
+    daicho("oscal", "export", str(tmp_path / "oscal"), "--active")
+    catalogs = {file.parent.name: json.loads(file.read_bytes()) for file in (tmp_path / "oscal").rglob("catalog.json")}
+    versions = {name: one["catalog"]["metadata"]["version"] for name, one in catalogs.items()}
+    assert versions == {"oscal": "2026.2", "base-2026.1": "2026.1"}
+    assert (tmp_path / "oscal" / "base-2026.1" / "waterworks-profile.json").exists()
+    told = daicho("standards", "activate", "base/2026.3", "--yes", "--as", "security-office-2")
+    assert "base/2026.3 is applied to every asset." in told
     (second / "rules.yaml").write_text("- id: CR-01\n", encoding="utf-8")
     assert "Mistakes in" in daicho("standards", "publish", str(second), code=1)
     assert "NAME/VERSION" in daicho("standards", "activate", "base", code=2)

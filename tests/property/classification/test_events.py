@@ -5,9 +5,9 @@ twice or to another body, and neither messages that come again nor restarts, the
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import count, groupby
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -38,10 +38,8 @@ from libs.contracts import (
 )
 from libs.contracts.topics import CLASSIFICATIONS, FINDINGS
 from libs.standards import (
-    GraphOverride,
-    NetworkGraph,
-    OverrideEdit,
     Standard,
+    StandardDocument,
     StandardsInForce,
     compile_standard,
     day_of,
@@ -50,7 +48,7 @@ from services.classification import domain
 from services.classification.domain import Message
 from services.classification.settings import BASE, Settings
 from tests.classifiers import ToldClassifier
-from tests.graphs import Told, told
+from tests.naive import Found, Naive
 
 NETWORK_OF = {"mayor": "city", "election": "city", "waterworks": "water"}
 IDS = ("asset-a", "asset-b", "asset-c", "asset-d")
@@ -60,6 +58,8 @@ FACTS: tuple[Mapping[str, Any], ...] = (
     RESIDENTS,
     # other rules for the same levels, so that at times the reasons change and nothing else does
     {**RESIDENTS, "data_kinds": ["tax"]},
+    # two rules for the same level: the first is the reason
+    {**RESIDENTS, "data_kinds": ["tax", "resident"]},
     {**RESIDENTS, "location": "書庫"},
     {"published": True},
     # what checks read
@@ -68,6 +68,7 @@ FACTS: tuple[Mapping[str, Any], ...] = (
 )
 RELATIONS = ("stores", "stores", "runs_on", "connects", "redundant_with")
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
+JAPAN = timedelta(hours=9)
 
 
 class State(NamedTuple):
@@ -180,20 +181,20 @@ class Overrides:
             ),
         )
 
-    def edits(self, standard: Standard, network: str, now: datetime) -> list[OverrideEdit]:
-        edits = []
+    def held(self, now: datetime) -> dict[tuple[str, str, Dimension], tuple[str, OverrideRef]]:
+        """Those that hold, by trying all: of several on one asset the one that was decided last."""
+        held = {}
         for event in sorted(self.last.values(), key=lambda one: (one.data.decided_at, one.subject)):
             override = event.data
-            if event.network == network and override.state == "approved" and now < override.expires_at:
+            if override.state == "approved" and now < override.expires_at:
                 ref = OverrideRef(
                     override_id=override.override_id,
                     reason=override.reason,
                     approved_by="approver",
                     expires_at=override.expires_at,
                 )
-                held = GraphOverride(standard.rank(override.dimension, override.level), ref)
-                edits.append(OverrideEdit(override.asset_id, event.body or "", override.dimension, held))
-        return edits
+                held[override.asset_id, event.body or "", override.dimension] = (override.level, ref)
+        return held
 
 
 def asset(asset_id: str, state: State) -> Asset:
@@ -622,22 +623,42 @@ def from_scratch(
 ) -> dict[bytes, tuple[Any, ...]]:
     """By key, of every asset that is not retired: levels, reasons, obligations."""
     assets = [asset(asset_id, state) for asset_id, state in register.items() if not state.retired]
-    verdicts = [
-        verdict
+    held = overrides.held(now)
+    evaluated = [
+        (network, asset_id, found)
         for network in sorted(set(NETWORK_OF.values()))
-        for standard in (standards.of(network),)
-        for verdict in told(
-            NetworkGraph(standard),
-            [one for one in assets if one.network == network],
-            overrides.edits(standard, network, now),
-        )
+        for asset_id, found in naive(standards.of(network).document, now)
+        .evaluate([one for one in assets if one.network == network], held)
+        .items()
     ]
-    return {make_key(one.asset.network, one.asset.body, one.asset.asset_id): verdict_of(one) for one in verdicts}
+    return {
+        make_key(network, found.body, asset_id): (
+            {dimension: one.level for dimension, one in zip(Dimension, found.levels, strict=True)},
+            tuple(sorted(seen_of(found, asset_id))),
+            found.obligations,
+        )
+        for network, asset_id, found in evaluated
+    }
 
 
-def verdict_of(verdict: Told) -> tuple[Any, ...]:
-    assert verdict.levels is not None
-    return (verdict.levels.model_dump(), seen(verdict.explanations), verdict.obligations)
+_NAIVE: dict[tuple[int, date], Naive] = {}
+
+
+def naive(document: StandardDocument, now: datetime) -> Naive:
+    """Of a document on the day that it is in Japan; what it has found of a case it need not find again in another example."""
+    day = (now + JAPAN).date()
+    return _NAIVE.setdefault((id(document), day), Naive(document, day))
+
+
+def seen_of(found: Found, asset_id: str) -> Iterator[tuple[Any, ...]]:
+    """As `seen` has it."""
+    for dimension, one in zip(Dimension, found.levels, strict=True):
+        override = one.why.override_id if isinstance(one.why, OverrideRef) else None
+        rule = None if override or one.why == "declared" else one.why
+        own = one.source == asset_id
+        origin = ("override" if override else "derived" if rule else "declared") if own else "inherited"
+        source = None if own else (one.foreign, None) if one.foreign else (found.body, one.source)
+        yield (dimension, one.level, origin, rule, one.declared, one.derived, override, source)
 
 
 def silent(last: Last | None) -> tuple[Any, ...]:

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.contracts import Asset, AssetStatus, DeclaredLevels, Dimension, OverrideRef, Relation, RelationType
-from libs.standards import Case, NetworkGraph, Standard, StandardDocument, compile_standard
+from libs.standards import NetworkGraph, Standard, StandardDocument, compile_standard
 from libs.standards.graph import GraphOverride, OverrideEdit
 from tests.graphs import Told, told
+from tests.naive import DIMENSIONS, Found, Naive
 
 IDS = tuple("abcdefgh")
 BODIES = ("mayor", "election")
-DIMENSIONS = tuple(Dimension)
 SCALES = {"confidentiality": ["1", "2", "3"], "integrity": ["1", "2"], "availability": ["1", "2"]}
 FLOWS = {
     RelationType.STORES: ("to_owner", "to_owner", "none"),
@@ -135,106 +135,51 @@ changes = st.lists(
 batches = st.lists(st.lists(assets, min_size=1, max_size=4), min_size=1, max_size=12)
 
 
-def naive(
-    standard: Standard, register: Mapping[str, Asset], overrides: Mapping[tuple[str, str, int], GraphOverride]
-) -> dict[str, tuple[Any, ...]]:
-    """Body, levels with what the body may see of origin and rule, and obligations, by trying every neighbour again and
-    again until nothing gets better."""
-    own: dict[str, list[tuple[int, Any]]] = {}
-    for asset_id, asset in register.items():
-        derived = standard.derive(Case(asset.kind, asset.zone, asset.facts))
-        own[asset_id] = []
-        for index, dimension in enumerate(DIMENSIONS):
-            declared = getattr(asset.declared, dimension)
-            scale = SCALES[dimension]
-            rank = scale.index(declared) if declared in scale else -1
-            is_declared = rank > derived.ranks[index]
-            best = max(rank, derived.ranks[index])
-            why: Any = "declared" if is_declared else derived.rules[index].id
-            if (override := overrides.get((asset_id, asset.body, index))) is not None:
-                best, why = override.rank, override.ref
-            said = declared if rank >= 0 else None
-            own[asset_id].append((best, why, (said, scale[derived.ranks[index]])))
-    found: dict[str, list[Any]] = {asset_id: [] for asset_id in register}
-    for index in range(3):
-        labels = {asset_id: (-own[asset_id][index][0], 0, asset_id, "", "") for asset_id in register}
-        better = True
-        while better:
-            better = False
-            for owner, asset in register.items():
-                for relation in asset.relations:
-                    target, flow = relation.asset_id, FLOWS[relation.type][index]
-                    if target not in register:
-                        continue
-                    ways = {"to_owner": [(target, owner)], "to_target": [(owner, target)], "none": []}
-                    ways["both"] = ways["to_owner"] + ways["to_target"]
-                    for source, sink in ways[flow]:
-                        offer = (labels[source][0], labels[source][1] + 1, labels[source][2], source, relation.type)
-                        if (sink, register[sink].body, index) not in overrides and offer < labels[sink]:
-                            labels[sink], better = offer, True
-        for asset_id, (rank, _, origin, *_) in labels.items():
-            way, at = [], asset_id
-            while at := labels[at][3]:
-                way.append(register[at].body)
-            foreign = next((body for body in way if body != register[asset_id].body), None)
-            seen = ("", "") if foreign else (origin, own[origin][index][1])
-            found[asset_id].append((SCALES[DIMENSIONS[index]][-rank], *seen, foreign, own[asset_id][index][2]))
-    return {
-        asset_id: (
-            register[asset_id].body,
-            *reasons,
-            standard.binding(
-                Case(register[asset_id].kind, register[asset_id].zone, register[asset_id].facts),
-                tuple(SCALES[name].index(reason[0]) for name, reason in zip(SCALES, reasons, strict=True)),  # type: ignore[arg-type]
-            ).obligations,
-        )
-        for asset_id, reasons in found.items()
-    }  # fmt: skip
-
-
 @given(batches=changes)
 def test_each_change_leaves_what_an_evaluation_from_scratch_finds(
     standard: Standard, batches: Sequence[tuple[Sequence[Asset], Sequence[OverrideEdit]]]
 ) -> None:
-    graph = NetworkGraph(standard)
+    graph, naive = NetworkGraph(standard), Naive(standard.document)
     register: dict[str, Asset] = {}
-    overrides: dict[tuple[str, str, int], GraphOverride] = {}
-    shown: dict[str, Told] = {}
-    before: dict[str, tuple[Any, ...]] = {}
+    overrides: dict[tuple[str, str, Dimension], tuple[str, OverrideRef]] = {}
+    shown: dict[str, tuple[Told, Mapping[str, str]]] = {}
+    before: dict[str, Found] = {}
     for batch, edits in batches:
         verdicts = {verdict.asset.asset_id: verdict for verdict in told(graph, batch, edits)}
         for asset_id, body, dimension, override in edits:
-            key = (asset_id, body, DIMENSIONS.index(dimension))
-            overrides.pop(key, None)
+            overrides.pop((asset_id, body, dimension), None)
             if override is not None:
-                overrides[key] = override
+                overrides[asset_id, body, dimension] = (SCALES[dimension][override.rank], override.ref)
         for asset in batch:
             if asset.status is AssetStatus.RETIRED:
                 register.pop(asset.asset_id, None)
             else:
                 register[asset.asset_id] = asset
-        after = naive(standard, register, overrides)
+        after = naive.evaluate(register.values(), overrides)
 
         assert {name for name, verdict in verdicts.items() if verdict.changed} == {
             name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
         }
         unchanged = {name for name, verdict in verdicts.items() if not verdict.changed}
         assert unchanged <= {asset.asset_id for asset in batch} <= verdicts.keys()
-        shown |= verdicts
+        # the way last told stands as it was: another way from the same origin is no change, also when it has led past others since
+        bodies = {name: asset.body for name, asset in register.items()}
+        shown |= {name: (verdict, bodies) for name, verdict in verdicts.items()}
         for name, found in after.items():
-            _agrees(shown[name], found, register)
+            _agrees(*shown[name], found)
         before = after
     assert len(graph) == len(register)
 
 
-def _agrees(verdict: Told, found: tuple[Any, ...], register: Mapping[str, Asset]) -> None:
+def _agrees(verdict: Told, bodies: Mapping[str, str], found: Found) -> None:
+    """`bodies` has whose each asset was when the verdict was told."""
     assert verdict.levels is not None
-    assert verdict.obligations == found[-1]
+    assert verdict.obligations == found.obligations
     asset_id, body = verdict.asset.asset_id, verdict.asset.body
-    for dimension, (level, origin, why, foreign, by_itself) in zip(DIMENSIONS, found[1:-1], strict=True):
+    for dimension, (level, origin, why, foreign, declared, derived) in zip(DIMENSIONS, found.levels, strict=True):
         explanation = verdict.explanations[dimension]
         assert getattr(verdict.levels, dimension) == explanation.level == level
-        assert (explanation.declared, explanation.derived) == by_itself
+        assert (explanation.declared, explanation.derived) == (declared, derived)
         if origin == asset_id:
             if isinstance(why, OverrideRef):
                 assert (explanation.origin, explanation.override) == ("override", why)
@@ -250,8 +195,7 @@ def _agrees(verdict: Told, found: tuple[Any, ...], register: Mapping[str, Asset]
             assert source.body == foreign
         else:
             assert source.asset_id == origin == source.path[-1]
-            # the way last told may lead past what is retired by now: another way from the same origin is no change
-            assert {register[step].body for step in source.path if step in register} == {body}
+            assert {bodies[step] for step in source.path} == {body}
             assert explanation.rule == (None if why == "declared" or isinstance(why, OverrideRef) else why)
             assert explanation.override == (why if isinstance(why, OverrideRef) else None)
 

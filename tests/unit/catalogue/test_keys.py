@@ -20,6 +20,7 @@ CALLS = {
     "FieldError": 1,
     "problem_response": 3,
     "CliError": 0,
+    "Sentence": 0,
 }
 """Where in the arguments of each call a key of the catalogue stands."""
 AREAS = {key.split(".")[0] for key in messages()}

@@ -78,7 +78,18 @@ def test_an_inherited_level_tells_the_way_with_every_relation(chain: ExplainedAs
         (ROLL, "stores", "住民記録", "3B"),
     ]
     assert found.rule is not None
-    assert (found.derived, found.rule.id) == ("2", "CR-11")
+    assert (found.derived, found.rule.id, found.at_source) == ("2", "CR-11", "derived")
+
+
+def test_a_level_that_the_ledger_declares_at_its_source_is_told_as_that(standard: Standard) -> None:
+    asset = row(SYSTEM, "端末", "3A", **inherited("stores", ROLL) | {"rule": None, "text": None})
+    known = {ROLL: row(ROLL, "内部資料", "3A", origin="declared", declared="3A", derived="2")}
+
+    explained = explain(asset, standard, known)
+
+    found = explained.dimensions[Dimension.CONFIDENTIALITY]
+    assert (found.at_source, found.rule, found.declared, found.derived) == ("declared", None, None, "2")
+    assert said(drawn(explained))[:2] == ["内部資料", "3A  台帳の申告"]
 
 
 def test_an_asset_gone_since_keeps_its_place_on_the_way(standard: Standard) -> None:

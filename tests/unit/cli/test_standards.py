@@ -85,10 +85,28 @@ class TestValidate:
         (own / "changes.yaml").write_bytes("理由".encode("shift_jis"))
         told = run("validate", own)
         assert told.exit_code == 2
-        assert "is not YAML in UTF-8" in told.stderr
+        assert (
+            told.stderr
+            == f"{own}/changes.yaml:1:1: this is not UTF-8. Save the file in UTF-8; Shift_JIS and others cannot be read.\n"
+        )
+
+    def test_a_mistake_is_told_in_japanese_at_the_same_place(self, own: Path) -> None:
+        edit(own / "changes.yaml", "id: OP-15", "id: OP-98")
+        english, japanese = run("validate", own), run("validate", own, lang="ja")
+        place = english.stdout.partition(": ")[0]
+        assert japanese.stdout.startswith(f"{place}: OP-98 は、もととなる基準の obligations にありません。")
 
 
 class TestResolve:
+    def test_what_holds_and_a_folder_are_not_asked_for_at_once(self) -> None:
+        told = run("resolve", "--body", "waterworks", "--active", "--overlay", STANDARDS / "waterworks")
+        assert told.exit_code == 2
+        assert "leave out --overlay" in told.stderr
+
+    def test_what_stands_in_the_folders_is_not_taken_for_what_holds(self) -> None:
+        told = run("resolve", "--body", "fire", "--profile", PROFILE)
+        assert "--active" in told.stderr
+
     def resolved(self, *arguments: object) -> dict[str, Any]:
         told = run("resolve", *arguments)
         assert told.exit_code == 0, told.output

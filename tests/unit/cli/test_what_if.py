@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from datetime import date
 from html.parser import HTMLParser
@@ -24,7 +25,7 @@ from cli.standard_folders import BASE
 from cli.what_if.candidate import BASE_NETWORK, check_facts, read_candidate, read_facts, read_standards
 from cli.what_if.page import Bars, chart, to_html
 from cli.what_if.report import Report, table, to_csv, to_json
-from libs.contracts import Asset
+from libs.contracts import Asset, Dimension
 from libs.standards import Standard
 from libs.standards.overlay import Overlay
 from libs.standards.what_if import compare
@@ -101,6 +102,15 @@ class TestPage:
         assert page.tags.isdisjoint({"script", "link", "img", "iframe"})
         assert all(one.startswith("#") for one in page.references)
         assert f'<html lang="{lang}">' in html
+
+    def test_each_chart_says_its_numbers_to_those_who_cannot_see_it(self, report: Report) -> None:
+        with speaking("en"):
+            html = to_html(report)
+        labels = re.findall(r'aria-label="([^"]*)"', html)
+        assert len(labels) == html.count("<svg")
+        counts = report.comparison.bodies[0]
+        raised, lowered = (getattr(counts, one)[Dimension.CONFIDENTIALITY] for one in ("raised", "lowered"))
+        assert f"confidentiality: raised {raised}, lowered {lowered}" in labels[0]
 
     def test_names_stay_words(self, report: Report) -> None:
         with speaking("ja"):

@@ -152,7 +152,7 @@ def test_an_exclusion_and_a_field_taken_away_come_in_too(exported: Mapping[str, 
     ("break_it", "told"),
     [
         (lambda one: one["metadata"].pop("props"), "name is missing"),
-        (lambda one: one["imports"][0].update({"exclude-controls": [{"with-ids": ["H-24"]}]}), "H-24 is excluded without a reason"),
+        (lambda one: one["imports"][0].update({"exclude-controls": [{"with-ids": ["H-24"]}]}), "H-24 is changed without a reason"),
         (lambda one: one["imports"].append({"href": "https://example.invalid/x.json", "include-all": {}}), "cannot be read"),
         (lambda one: one["metadata"].pop("title"), "metadata.title"),
         (lambda one: one["back-matter"]["resources"][0]["base64"].update(value="%%%"), "back-matter"),

@@ -79,10 +79,10 @@ def test_keys_and_secrets_stay_over_a_restart_at_another_address(folder: Path, p
 
 def test_clients_follow_the_profile(folder: Path, profile: Profile) -> None:
     before = IssuerFolder.prepare(folder, URL, profile)
-    assert set(before.clients) == {"security-office", "body-mayor", "body-fire", "feed-netbox"}
+    assert set(before.clients) == {"security-office", "security-office-2", "body-mayor", "body-fire", "feed-netbox"}
     smaller = profile.model_copy(update={"bodies": profile.bodies[:1], "feeds": ()})
     after = IssuerFolder.prepare(folder, URL, smaller)
-    assert set(after.clients) == {"security-office", "body-mayor"}
+    assert set(after.clients) == {"security-office", "security-office-2", "body-mayor"}
     assert after.client("body-mayor").secret == before.client("body-mayor").secret
     with pytest.raises(UnknownClientError):
         mint_token(folder, "body-fire")

@@ -68,6 +68,15 @@ def test_every_obligation_is_told_in_force_and_not(base: Standard) -> None:
     assert {duty.id for duty in obligations if duty.when != "true"} - untold == set()
 
 
+def test_the_standard_and_its_tables_are_no_sample(base: Standard) -> None:
+    document = base.document
+    assert (len(document.rules) >= 60, len(document.obligations) >= 150) == (True, True)
+    assert len(LEVELS) + len(OBLIGATIONS) >= 200
+    assert sum(duty.when == "true" for duty in document.obligations) <= 5, (
+        "what binds everything says nothing of an asset"
+    )
+
+
 @pytest.mark.parametrize("high", ["owner", "target"])
 @pytest.mark.parametrize("case", INHERITANCE)
 def test_inheritance(base: Standard, case: dict[str, Any], high: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from libs.contracts import Audience, Dimension, Part, RelationType
 from libs.standards import Standard, StandardError, parse
+from tests.mistakes import check_japanese
 
 DUTY = """
 - id: T-01
@@ -47,6 +48,7 @@ def mistakes(files: Files) -> list[str]:
     with pytest.raises(StandardError) as caught:
         parse(files)
     assert str(caught.value).splitlines() == [str(mistake) for mistake in caught.value.mistakes]
+    check_japanese(caught.value)
     return [str(mistake) for mistake in caught.value.mistakes]
 
 
@@ -116,29 +118,34 @@ def test_obligations_of_several_files_are_put_together_in_the_order_of_names() -
         ),
         pytest.param(
             replaced("obligations/technical.yaml", "  part", "  effective_from: 令和9年7月1日\n  part"),
-            "obligations/technical.yaml:3:19: Input should be a valid date",
+            "obligations/technical.yaml:3:19: Give a date such as 2027-07-01.",
             id="no ISO date",
         ),
         pytest.param(
             replaced("standard.yaml", "2026.1", "spring"),
-            "standard.yaml:2:10: String should match pattern '^\\d{4}\\.\\d+$'",
+            "standard.yaml:2:10: The format differs from ^\\d{4}\\.\\d+$",
             id="version",
         ),
         pytest.param(
+            replaced("rules.yaml", "level: '1'", "level: 1"),
+            "rules.yaml:1:50: give a text: what reads as a number",
+            id="a level without quotes",
+        ),
+        pytest.param(
             replaced("obligations/technical.yaml", "title: {ja: 題, en: title}", "title: {ja: 題}"),
-            "obligations/technical.yaml:6:10: en: Field required",
+            "obligations/technical.yaml:6:10: en: This field is required.",
             id="missing language",
         ),
         pytest.param(
             replaced(
                 "obligations/technical.yaml", "evidence: {ja: 証跡, en: evidence}", "evidense: {ja: 証跡, en: evidence}"
             ),
-            "obligations/technical.yaml:2:3: evidence: Field required",
+            "obligations/technical.yaml:2:3: evidence: This field is required.",
             id="missing field",
         ),
         pytest.param(
             replaced("obligations/technical.yaml", "audience: staff", "audience: everyone"),
-            "obligations/technical.yaml:4:13: Input should be",
+            "obligations/technical.yaml:4:13: Give one of: 'ciso', ",
             id="audience",
         ),
         pytest.param(
@@ -193,12 +200,12 @@ def test_obligations_of_several_files_are_put_together_in_the_order_of_names() -
         ),
         pytest.param(
             replaced("obligations/technical.yaml", "source: project default", "source: 総務省, grade: R"),
-            "obligations/technical.yaml:9:31: Input should be 'A' or 'B'",
+            "obligations/technical.yaml:9:31: Give one of: 'A', 'B'",
             id="grade that is not evidence",
         ),
         pytest.param(
             replaced("obligations/technical.yaml", "basis: {source: project default}", "period: P1Y"),
-            "obligations/technical.yaml:2:3: basis: Field required",
+            "obligations/technical.yaml:2:3: basis: This field is required.",
             id="no basis",
         ),
         pytest.param(
@@ -213,8 +220,13 @@ def test_obligations_of_several_files_are_put_together_in_the_order_of_names() -
         ),
         pytest.param(
             replaced("obligations/technical.yaml", "confidentiality >= C2", "confidentiality >="),
-            "obligations/technical.yaml:5:9: not a CEL expression",
+            "obligations/technical.yaml:5:9: not a CEL expression, at character 19: mismatched input",
             id="syntax of a condition",
+        ),
+        pytest.param(
+            replaced("obligations/technical.yaml", "confidentiality >= C2", "confidentialty >= C2"),
+            "obligations/technical.yaml:5:9: unknown name confidentialty: is confidentiality meant?",
+            id="mistyped name of a condition",
         ),
         pytest.param(
             added("rules.yaml", rule(when="record_count >= 1000")),
@@ -321,6 +333,16 @@ def test_obligations_of_several_files_are_put_together_in_the_order_of_names() -
             id="a level alone",
         ),
         pytest.param({**SMALL, "rules.yaml": "a: [1"}, "rules.yaml:1:6: not YAML: ", id="broken YAML"),
+        pytest.param({**SMALL, "rules.yaml": "a:\n\t- b"}, "rules.yaml:2:1: there is a tab", id="tab"),
+        pytest.param(
+            {**SMALL, "rules.yaml": "- id: a: b"}, "rules.yaml:1:8: not YAML because of the colon", id="colon"
+        ),
+        pytest.param({**SMALL, "rules.yaml": "- a\nb: 1"}, "rules.yaml:2:1: not YAML: align", id="indentation"),
+        pytest.param(
+            {**SMALL, "rules.yaml": "a: @b"}, "rules.yaml:1:4: not YAML: put a value", id="sign that needs quotes"
+        ),
+        pytest.param({**SMALL, "rules.yaml": "[{a: 'b' c}]"}, "rules.yaml:1:10: not YAML: separate", id="no comma"),
+        pytest.param({**SMALL, "rules.yaml": "a: 'b"}, "rules.yaml:1:6: not YAML: a bracket or quote", id="open quote"),
         pytest.param({**SMALL, "rules.yaml": "a: \x07"}, "rules.yaml:1:1: not YAML: ", id="control character"),
         pytest.param({**SMALL, "rules.yaml": "[" * 1500}, "rules.yaml:1:1: nested too deeply", id="nested without end"),
         pytest.param(
@@ -330,12 +352,12 @@ def test_obligations_of_several_files_are_put_together_in_the_order_of_names() -
         ),
         pytest.param(
             replaced("standard.yaml", "2026-04-01T00", "2026-13-41T00"),
-            "standard.yaml:3:17: 2026-13-41T00:00:00+09:00 cannot be read as tag:yaml.org,2002:timestamp: put it in quotes",
+            "standard.yaml:3:17: there is no such day as 2026-13-41T00:00:00+09:00: write 2027-07-01",
             id="a date that is none",
         ),
         pytest.param(
             replaced("standard.yaml", "name: small", "name: !!python/name:os.system"),
-            "standard.yaml:1:7:  cannot be read as tag:yaml.org,2002:python/name:os.system: put it in quotes",
+            "standard.yaml:1:7:  cannot be read as python/name:os.system: put it in quotes",
             id="a tag that would run code",
         ),
     ],

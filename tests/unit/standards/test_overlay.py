@@ -23,6 +23,7 @@ from libs.standards.overlay import (
     refuse_overlay,
     section_of,
 )
+from tests.mistakes import check_japanese
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ("education", "waterworks")
@@ -58,6 +59,7 @@ def applied(base: Standard, files: Mapping[str, str]) -> StandardDocument:
 def mistakes(base: Standard, files: Mapping[str, str]) -> list[str]:
     with pytest.raises(StandardError) as caught:
         applied(base, files)
+    check_japanese(caught.value)
     return [str(mistake) for mistake in caught.value.mistakes]
 
 
@@ -197,12 +199,12 @@ class TestApplied:
         ),
         pytest.param(
             overlay("change: obligation\n  id: T-01\n  to: {peroid: P1Y}"),
-            "changes.yaml:3:16: Extra inputs are not permitted",
+            "changes.yaml:3:16: This field is not known.",
             id="mistyped field",
         ),
         pytest.param(
             overlay("change: obligation\n  id: T-01\n  to: {period: yearly}"),
-            "changes.yaml:3:16: String should match pattern",
+            "changes.yaml:3:16: The format differs from",
             id="a value that does not fit",
         ),
         pytest.param(
@@ -252,12 +254,12 @@ class TestApplied:
         ),
         pytest.param(
             overlay("drop: inheritance\n  id: connects"),
-            "changes.yaml:1:9: Input should be 'rule', 'obligation' or 'fact'",
+            "changes.yaml:1:9: Give one of: 'rule', 'obligation', 'fact'",
             id="a relation stays",
         ),
         pytest.param(
             {**overlay(), "changes.yaml": "- drop: rule\n  id: CR-02\n"},
-            "changes.yaml:1:3: reason: Field required",
+            "changes.yaml:1:3: reason: This field is required.",
             id="no reason",
         ),
         pytest.param(
@@ -266,9 +268,7 @@ class TestApplied:
             id="key twice",
         ),
         pytest.param(overlay(), "changes.yaml:1:1: not a list of changes", id="empty file"),
-        pytest.param(
-            {"overlay.yaml": HEAD}, "overlay.yaml:1:1: changes: Tuple should have at least 1 item", id="no changes"
-        ),
+        pytest.param({"overlay.yaml": HEAD}, "overlay.yaml:1:1: changes: Give at least 1 item(s).", id="no changes"),
         pytest.param(
             {"changes.yaml": overlay(rule())["changes.yaml"]}, "overlay.yaml:1:1: this file is missing", id="no head"
         ),
@@ -276,7 +276,9 @@ class TestApplied:
             {**overlay(rule()), "rules.yaml": ""}, "rules.yaml:1:1: not a file of an overlay", id="stray file"
         ),
         pytest.param({**overlay(rule()), "overlay.yaml": "a: [1"}, "overlay.yaml:1:6: not YAML: ", id="broken YAML"),
-        pytest.param({**overlay(rule()), "overlay.yaml": "[]"}, "overlay.yaml:1:1: name: Field required", id="a list"),
+        pytest.param(
+            {**overlay(rule()), "overlay.yaml": "[]"}, "overlay.yaml:1:1: name: This field is required.", id="a list"
+        ),
     ],
 )
 def test_a_mistake_is_told_where_it_stands(base: Standard, files: Mapping[str, str], expected: str) -> None:

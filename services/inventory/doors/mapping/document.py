@@ -6,7 +6,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
+from libs.catalogue import text
 from libs.contracts import Dimension, RelationType
 from libs.contracts.words import FactName, Slug
 
@@ -46,7 +48,7 @@ class ValueEntry(Entry):
     @model_validator(mode="after")
     def _one_origin(self) -> ValueEntry:
         if [self.path, self.constant, self.cel].count(None) != 2:
-            raise ValueError("give one of `path`, `constant` and `cel`, and only one")
+            raise _wrong("inventory.mapping.one_of")
         return self
 
 
@@ -91,7 +93,7 @@ class RecordEntry(Entry):
 def _at_least_one(records: tuple[RecordEntry, ...]) -> tuple[RecordEntry, ...]:
     # not `min_length`: pydantic counts only entries that are right, and would call one wrong entry none
     if not records:
-        raise ValueError("no kind of record: add one")
+        raise _wrong("inventory.mapping.no_kind")
     return records
 
 
@@ -103,3 +105,8 @@ class MappingDocument(Entry):
 
     records: Annotated[tuple[RecordEntry, ...], Field(max_length=100), AfterValidator(_at_least_one)]
     lookups: dict[LookupName, dict[str, Told]] = {}
+
+
+def _wrong(key: str) -> PydanticCustomError:
+    """An error whose type is the key of its sentence, as `libs.catalogue.field_sentence` reads it."""
+    return PydanticCustomError(key, text(key, "en"))

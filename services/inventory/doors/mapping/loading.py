@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from libs.catalogue import Sentence
 from libs.standards.conditions import ConditionError
-from libs.standards.loading import Place, Source, StandardError
+from libs.standards.loading import Found, Place, Source, StandardError
 from services.inventory.doors.mapping.applying import FeedMapping
 from services.inventory.doors.mapping.document import MappingDocument, RecordEntry, ValueEntry
 from services.inventory.doors.mapping.values import compile_over_record
@@ -43,11 +44,11 @@ def _read(source: Source, name: str, content: str) -> dict[str, object]:
     if isinstance(read, dict):
         return read
     if not source.mistakes:
-        source.note(name, "not a mapping: begin it with `records:`")
+        source.note(name, Sentence("inventory.mapping.no_records"))
     return {}
 
 
-def _disagreements(document: MappingDocument) -> Iterator[tuple[Place, str]]:
+def _disagreements(document: MappingDocument) -> Iterator[Found]:
     """What an entry alone cannot tell: whether expressions compile, and lookups are there."""
     for at, record in enumerate(document.records):
         place: Place = ("records", at)
@@ -55,7 +56,7 @@ def _disagreements(document: MappingDocument) -> Iterator[tuple[Place, str]]:
             yield from _wrong_expression((*place, name), getattr(record, name))
         for where, value in values_of(record):
             if value.lookup is not None and value.lookup not in document.lookups:
-                yield (*place, *where, "lookup"), f"there is no lookup {value.lookup}: add it under `lookups`"
+                yield (*place, *where, "lookup"), Sentence("inventory.mapping.no_lookup", name=value.lookup)
             if value.cel is not None:
                 yield from _wrong_expression((*place, *where, "cel"), value.cel)
 
@@ -73,8 +74,8 @@ def values_of(record: RecordEntry) -> Iterator[tuple[Place, ValueEntry]]:
         yield ("relations", at, "to"), relation.to
 
 
-def _wrong_expression(place: Place, source: str) -> Iterator[tuple[Place, str]]:
+def _wrong_expression(place: Place, source: str) -> Iterator[Found]:
     try:
         compile_over_record(source)
     except ConditionError as error:
-        yield place, str(error)
+        yield place, error.sentence

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import cel
 
+from libs.catalogue import Sentence
 from libs.standards.conditions import ConditionError, compile_program
 from services.inventory.doors.mapping.document import As, Told, ValueEntry
 
@@ -51,7 +52,7 @@ def compile_over_record(source: str) -> cel.Program:
     program = compile_program(source)
     unknown = set(program.variables()) - _NAMES - set(_BOUND.findall(source))
     if unknown:
-        raise ConditionError(f"unknown name {min(unknown)}: the record is `row`, and where it comes from `source`")
+        raise ConditionError(Sentence("inventory.mapping.unknown_name", name=min(unknown)))
     return program
 
 
