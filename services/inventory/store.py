@@ -19,7 +19,7 @@ from sqlmodel import Field, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from libs.bus.outbox import CHANNEL
-from libs.contracts import AssetKind, AssetStatus, FeedItem, Profile
+from libs.contracts import AssetKind, AssetStatus, Profile
 from libs.contracts.topics import ASSETS
 from libs.persistence import (
     OffsetsTable,
@@ -39,6 +39,7 @@ from services.inventory.domain import (
     Link,
     Move,
     Part,
+    Readings,
     Register,
     Revision,
     Scribe,
@@ -47,6 +48,7 @@ from services.inventory.domain import (
     Target,
     Written,
 )
+from services.inventory.items import Item
 
 Base = model_base()
 
@@ -361,10 +363,10 @@ async def targets_under(connection: PoolConnection, sources: Collection[Source])
 
 
 async def register_for(
-    connection: PoolConnection, profile: Profile, items: Sequence[FeedItem], known: Part
+    connection: PoolConnection, profile: Profile, items: Sequence[Item], known: Part, readings: Readings | None = None
 ) -> Register:
     """All of the register that the items need to be taken; `known` is what `known_under` has of their sources."""
-    register = Register(profile, known)
+    register = Register(profile, known, readings)
     register.add(await found_by(connection, register.to_look_up(items)))
     register.add(await waiting_for(connection, register.expected()))
     register.add(Part(targets=await targets_under(connection, register.named(items))))
