@@ -78,3 +78,10 @@ Apply = Callable[[Connection, Sequence[ConsumerRecord], PartitionDeadLetters], A
 Rejects as `PartitionHandler.handle` does. If it raises for a reason other than the database's state, the transaction is rolled back
 and the batch halved until the record that fails is alone: that one becomes a dead letter (`failed`).
 """
+
+Prepare = Callable[[Sequence[ConsumerRecord]], Awaitable[Apply]]
+"""What an `Apply` does of these records that needs no database, done ahead; what it returns does the rest.
+
+It runs while the batch before is written, and is to let that go first (`libs.bus.waiting.in_parts`). Where it raises, the records go to
+the `Apply` that prepares nothing, which finds the one at fault.
+"""

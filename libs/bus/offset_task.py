@@ -18,13 +18,13 @@ from libs.bus.consuming import stop_consumer
 from libs.bus.deadletters import CapExceeded, ParkedKeys, PartitionDeadLetters
 from libs.bus.decoding import failed
 from libs.bus.failures import describe
-from libs.bus.handlers import Apply, Connection
+from libs.bus.handlers import Apply, Connection, Prepare
 from libs.bus.outbox import enqueue
 from libs.bus.producing import START_PATIENCE
 from libs.bus.records import ConsumerRecord
 from libs.bus.subscription import Subscription, TaskState
 from libs.bus.task import STOP_PATIENCE, Fenced, Task
-from libs.bus.waiting import uninterrupted
+from libs.bus.waiting import ended, uninterrupted
 
 _BEGIN: Final = """
 INSERT INTO consumer_offset (consumer, topic, partition, next_offset) VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING
@@ -48,11 +48,15 @@ _log = structlog.get_logger(__name__)
 
 
 class _Batch(NamedTuple):
-    """Records that stand between two offsets; `until` may lie behind the last one, where transaction markers follow it."""
+    """Records that stand between two offsets; `until` may lie behind the last one, where transaction markers follow it.
+
+    `apply` writes them, where that was prepared.
+    """
 
     records: Sequence[ConsumerRecord]
     at: int
     until: int
+    apply: Apply | None = None
 
     def halves(self) -> tuple[_Batch, _Batch]:
         middle = len(self.records) // 2
@@ -61,14 +65,25 @@ class _Batch(NamedTuple):
 
 
 class OffsetTask(Task):
-    """Writes one partition to the database. The stored offset is moved first, by compare-and-set: who is not the owner is fenced there."""
+    """Writes one partition to the database. The stored offset is moved first, by compare-and-set: who is not the owner is fenced there.
+
+    While a batch is written, the next one is read, and prepared where there is something to `prepare`. It is written after the commit
+    of the one before, or, where that fails, not at all: then all begins again at the stored offset.
+    """
 
     def __init__(
-        self, subscription: Subscription, partition: int, pool: asyncpg.Pool[asyncpg.Record], apply: Apply
+        self,
+        subscription: Subscription,
+        partition: int,
+        pool: asyncpg.Pool[asyncpg.Record],
+        apply: Apply,
+        prepare: Prepare | None = None,
     ) -> None:
         super().__init__(subscription, partition)
         self._pool = pool
         self._apply = apply
+        self._prepare = prepare
+        self._writing = False
         self._row = (subscription.group, subscription.topic, partition)
         self._parked: ParkedKeys = {}
 
@@ -81,8 +96,14 @@ class OffsetTask(Task):
             consumer.assign([self.source])
             consumer.seek(self.source, next_offset)
             self._enter(TaskState.RUNNING)
-            while True:
-                next_offset = await self._step(consumer, next_offset)
+            ahead = asyncio.create_task(self._next(consumer, next_offset))
+            try:
+                while True:
+                    batch = await ahead
+                    ahead = asyncio.create_task(self._next(consumer, batch.until))
+                    await self._step(consumer, batch)
+            finally:
+                await ended(ahead)
 
     async def _load(self) -> int:
         async with self._pool.acquire() as connection:
@@ -93,14 +114,37 @@ class OffsetTask(Task):
         self._gauges.parked.set(len(self._parked))
         return next_offset
 
-    async def _step(self, consumer: AIOKafkaConsumer, next_offset: int) -> int:
+    async def _next(self, consumer: AIOKafkaConsumer, at: int) -> _Batch:
+        """The next batch, which may be none."""
         records = await self._poll(consumer, self.subscription.limits.max_records)
         if not records:
-            return next_offset
+            return _Batch(records, at, at)
         until: int = await consumer.position(self.source)
-        await uninterrupted(self._take(_Batch(records, next_offset, until)), STOP_PATIENCE)
-        await self._measure(consumer)
-        return until
+        return _Batch(records, at, until, await self._prepared(records))
+
+    async def _prepared(self, records: Sequence[ConsumerRecord]) -> Apply | None:
+        """None where a record is at fault: it is found when they are applied."""
+        try:
+            return await self._prepare(records) if self._prepare else None
+        except Exception as error:
+            if not _is_of_data(error):
+                raise
+            return None
+
+    async def _step(self, consumer: AIOKafkaConsumer, batch: _Batch) -> None:
+        if not batch.records:
+            return
+        self._writing = True
+        try:
+            await uninterrupted(self._take(batch), STOP_PATIENCE)
+        finally:
+            self._writing = False
+        await self._measure(consumer, batch.until)
+
+    async def _measure(self, consumer: AIOKafkaConsumer, at: int | None = None) -> None:
+        """What is read ahead is not handled yet."""
+        if not self._writing:
+            await super()._measure(consumer, at)
 
     async def _take(self, batch: _Batch) -> None:
         """Write a batch; where its data are at fault, in halves, until the record that fails is alone, and is put aside."""
@@ -124,7 +168,7 @@ class OffsetTask(Task):
                 raise Fenced
             if fault is None:
                 for piece in letters.admit(batch.records):
-                    await self._apply(connection, piece, letters)
+                    await (batch.apply or self._apply)(connection, piece, letters)
             else:
                 letters.reject(batch.records[0], failed(fault))
             self.guard.check(len(batch.records), letters)

@@ -118,9 +118,9 @@ class Task(ABC):
             self._listen(consumer)
         return records
 
-    async def _measure(self, consumer: AIOKafkaConsumer) -> None:
-        """Where the task stands."""
-        self.status.position = await consumer.position(self.source)
+    async def _measure(self, consumer: AIOKafkaConsumer, at: int | None = None) -> None:
+        """Where the task stands: `at` where the consumer has read further."""
+        self.status.position = await consumer.position(self.source) if at is None else at
         self.status.lag = max(0, (consumer.highwater(self.source) or 0) - self.status.position)
         self._gauges.lag.set(self.status.lag)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -33,6 +33,21 @@ async def uninterrupted(work: Coroutine[Any, Any, T], seconds: float) -> T:
             await within(_finished(task), seconds)
             task.cancel()
         raise
+
+
+async def ended(task: asyncio.Task[Any]) -> None:
+    """Cancel a task and wait until it has ended; what it raises is passed over."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()
+
+
+async def in_parts(items: Sequence[T], size: int = 32) -> AsyncIterator[Sequence[T]]:
+    """The items in parts, before each of which others have their turn: for work that takes long."""
+    for begin in range(0, len(items), size):
+        await asyncio.sleep(0)
+        yield items[begin : begin + size]
 
 
 class Pace:

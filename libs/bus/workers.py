@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncpg
 
 from libs.bus.group import GroupWorker
-from libs.bus.handlers import Apply, HandlerFactory
+from libs.bus.handlers import Apply, HandlerFactory, Prepare
 from libs.bus.offset_task import OffsetTask
 from libs.bus.partition_task import PartitionTask
 from libs.bus.subscription import Subscription
@@ -28,10 +28,17 @@ class OffsetConsumer(GroupWorker):
 
     commits_offsets = True
 
-    def __init__(self, subscription: Subscription, pool: asyncpg.Pool[asyncpg.Record], apply: Apply) -> None:
+    def __init__(
+        self,
+        subscription: Subscription,
+        pool: asyncpg.Pool[asyncpg.Record],
+        apply: Apply,
+        prepare: Prepare | None = None,
+    ) -> None:
         super().__init__(subscription)
         self._pool = pool
         self._apply = apply
+        self._prepare = prepare
 
     def _make_task(self, partition: int) -> OffsetTask:
-        return OffsetTask(self.subscription, partition, self._pool, self._apply)
+        return OffsetTask(self.subscription, partition, self._pool, self._apply, self._prepare)

@@ -124,7 +124,8 @@ LEVEL_CODE = r"^[0-9A-Z]{1,4}$"
 LevelCode = Annotated[str, StringConstraints(pattern=LEVEL_CODE)]
 """A level of one scale, such as `3B`; its order is the standard's, never the string's."""
 
-FactName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+FACT_NAME = r"^[a-z][a-z0-9_]{0,39}$"
+FactName = Annotated[str, StringConstraints(pattern=FACT_NAME)]
 _NO_NUL = r"^[^\x00]*$"
 """PostgreSQL keeps no NUL in a text; refused at the door, it costs one item and not a batch."""
 

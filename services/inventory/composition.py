@@ -5,9 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
-from libs.contracts import AssetKind, FeedItem, Profile, RelationType, Zone
+from libs.contracts import AssetKind, Profile, RelationType, Zone
+from services.inventory.items import Item
 
 Content = dict[str, Any]
 """What one source tells of an asset, as plain JSON: `body`, `kind`, `facts`, `declared` and `relations`, and `name`, `section` and `zone` if told.
@@ -23,6 +25,8 @@ BY_ID: Final = ""
 
 _PLAIN: Final[Mapping[str, str]] = {one: one.value for words in (AssetKind, Zone, RelationType) for one in words}
 """Asking an enumeration for its value takes four times as long."""
+_DIMENSIONS: Final = ("confidentiality", "integrity", "availability")
+_levels_of = attrgetter(*_DIMENSIONS)
 _SINGLE: Final = ("body", "kind", "name", "section", "zone")
 _GROUPS: Final = ("facts", "declared")
 _EXISTENCE: Final = "existence"
@@ -77,14 +81,15 @@ class Authorities:
         return (_BY_GROUP if group in declared.authority else _NO_AUTHORITY, declared.rank, place)
 
 
-def content_of(item: FeedItem) -> Content:
+def content_of(item: Item) -> Content:
     """What an item tells."""
     feed = item.feed
+    levels = zip(_DIMENSIONS, _levels_of(item.declared), strict=True)
     content: Content = {
         "body": item.body,
         "kind": _PLAIN[item.kind],
         "facts": item.facts,
-        "declared": {name: level for name, level in item.declared.__dict__.items() if level is not None},
+        "declared": {name: level for name, level in levels if level is not None},
         "relations": sorted({(_PLAIN[one.type], one.feed or feed, one.source_key) for one in item.relations}),
     }
     if item.name is not None:

@@ -10,13 +10,12 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from pydantic_core import from_json, to_json
+import msgspec
 
 from libs.contracts import (
     AssetChanged,
     AssetStatus,
     FeedItem,
-    FeedItemSubmitted,
     Profile,
     Reason,
     make_key,
@@ -25,6 +24,7 @@ from libs.contracts import (
 from libs.contracts.envelope import CONTENT_TYPE
 from libs.contracts.keys import asset_id as made_from
 from services.inventory.composition import BY_ID, Authorities, Content, Told, compose, content_of
+from services.inventory.items import Item, Submitted
 from services.inventory.keeping import whole
 from services.inventory.matching import Agreement, Keys, compare, contradicts, digests, keys_of
 
@@ -44,6 +44,8 @@ _RETIRED: Final = AssetStatus.RETIRED.value
 _TYPE: Final = AssetChanged.model_fields["type"].default
 _NO_KEYS: Final = Keys(())
 _id_of = lru_cache(maxsize=65536)(made_from)
+_json_of = msgspec.json.Encoder().encode
+_of_json = msgspec.json.Decoder().decode
 
 
 class Refused(Exception):  # noqa: N818 - an item is refused; nothing is in error
@@ -86,12 +88,38 @@ class Link(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What an item tells, its match keys, and digests of them: made once, for a batch asks for them several times."""
+    """What an item tells, also as JSON text, its match keys, and digests of them."""
 
-    item: FeedItem
+    item: Item
+    source: Source
+    network: str
     content: Content
+    told: str
     keys: Keys
     digests: tuple[int, ...]
+
+
+class Readings:
+    """What items of declared bodies tell: made once for each, for a batch asks for it several times. It needs nothing of the register."""
+
+    def __init__(self, profile: Profile) -> None:
+        self._profile = profile
+        self._feeds = profile.feed_by_id
+        self._networks = {body.id: body.network for body in profile.bodies}
+        self._read: dict[int, Reading] = {}
+
+    def of(self, item: Item) -> Reading:
+        """The item is kept with it, so that no other takes its place."""
+        return self._read.get(id(item)) or self._made(item)
+
+    def _made(self, item: Item) -> Reading:
+        content, network, keys, found_by = content_of(item), self._networks[item.body], _NO_KEYS, ()
+        if (feed := self._feeds.get(item.feed)) is not None and feed.match:
+            keys = keys_of(feed, item.source_key, content)
+            found_by = tuple(sorted(digests(network, keys)))
+        source, told = Source(item.feed, item.source_key), _json_of(content).decode()
+        read = self._read[id(item)] = Reading(item, source, network, content, told, keys, found_by)
+        return read
 
 
 class Held(NamedTuple):
@@ -191,7 +219,7 @@ class Written(NamedTuple):
     headers: str
 
 
-def check_authority(profile: Profile, event: FeedItemSubmitted, key: bytes | None) -> None:
+def check_authority(profile: Profile, event: Submitted, key: bytes | None) -> None:
     """Raises Refused where the message's key, body, feed or network are not what the profile declares."""
     item = event.data
     if item.body not in profile.body_by_id:
@@ -225,8 +253,9 @@ class Register:
     `expected` and `named`, in this order.
     """
 
-    def __init__(self, profile: Profile, part: Part = _NOTHING) -> None:
+    def __init__(self, profile: Profile, part: Part = _NOTHING, readings: Readings | None = None) -> None:
         self._profile = profile
+        self._readings = readings or Readings(profile)
         self._authorities = Authorities(profile)
         self._matching = {feed.id for feed in profile.feeds if feed.match}
         self._links: dict[Source, Link] = {}
@@ -235,8 +264,7 @@ class Register:
         self._targets: dict[Source, Target] = {}
         self._waiting: dict[str, set[str]] = {}
         self._found: dict[int, set[Source]] = {}
-        self._read: dict[int, Reading] = {}
-        self._new: list[tuple[FeedItem, frozenset[int]]] = []
+        self._new: list[tuple[Source, frozenset[int]]] = []
         self.add(part)
 
     def add(self, part: Part) -> None:
@@ -252,39 +280,41 @@ class Register:
         for expected, asset_ids in part.waiting.items():
             self._waiting.setdefault(expected, set()).update(asset_ids)
 
-    def to_look_up(self, items: Iterable[FeedItem]) -> set[int]:
+    def to_look_up(self, items: Collection[Item]) -> set[int]:
         """Digests of the match keys that items bring and their sources have not told before."""
         wanted: set[int] = set()
         for item in self._whole(items):
-            if item.operation == "upsert" and item.feed in self._matching and (brought := self._brought(item)):
-                wanted |= brought
-                if self._is_new(item):
-                    self._new.append((item, brought))
+            if item.operation == "upsert" and item.feed in self._matching:
+                reading = self._readings.of(item)
+                link = self._links.get(reading.source)
+                if brought := _brought(reading, link):
+                    wanted |= brought
+                    if link is None or link.told is None:
+                        self._new.append((reading.source, brought))
         return wanted
 
     def expected(self) -> set[str]:
         """The ids by which relations may name sources that are new, and may be known again in other assets."""
         times = Counter(digest for _, brought in self._new for digest in brought)
         return {
-            self._asset_id(Source(item.feed, item.source_key))
-            for item, brought in self._new
+            self._asset_id(source)
+            for source, brought in self._new
             if any(digest in self._found or times[digest] > 1 for digest in brought)
         }
 
-    def named(self, items: Iterable[FeedItem] = ()) -> set[Source]:
+    def named(self, items: Collection[Item] = ()) -> set[Source]:
         """Sources that relations name and that are not known here: of the items, and of what else is told of assets of several sources."""
         found: set[Source] = set()
-        items = list(items)
         for item in self._whole(items):
             for relation in item.relations:
                 found.add(Source(relation.feed or item.feed, relation.source_key))
         own = {Source(item.feed, item.source_key) for item in items}
         for source, link in self._links.items():
             if link.told is not None and (source not in own or len(self._sources[link.asset_id]) > 1):
-                found.update(Source(feed, key) for _, feed, key in from_json(link.told).get("relations", ()))
+                found.update(Source(feed, key) for _, feed, key in _of_json(link.told).get("relations", ()))
         return {source for source in found - self._links.keys() if source.feed != BY_ID}
 
-    def take(self, item: FeedItem) -> Decision:
+    def take(self, item: Item) -> Decision:
         """Reconcile an item whose authority was checked, and remember the result. Raises Refused."""
         source = Source(item.feed, item.source_key)
         link = self._links.get(source)
@@ -294,7 +324,7 @@ class Register:
             return Decision(Outcome.IGNORED, link, self.held(link.asset_id))
         if item.operation == "retire":
             return self._take_retirement(source, link, item)
-        return self._take_content(source, link, self._filled_in(item))
+        return self._take_content(link, self._readings.of(self._filled_in(item)))
 
     def retire(self, asset_id: str, actor: str, reason: str) -> Move:
         """A person retires an asset: the word of every source of it is over, and any may bring it back by telling of it anew."""
@@ -330,8 +360,11 @@ class Register:
         """What each source of an asset tells."""
         return [self._links[source] for source in self._sources.get(asset_id, ())]
 
-    def _whole(self, items: Iterable[FeedItem]) -> Iterator[FeedItem]:
+    def _whole(self, items: Collection[Item]) -> Iterator[Item]:
         """The items with what they keep filled in, as they will be when they are taken one after another."""
+        if not any(item.kept for item in items):
+            yield from items
+            return
         before: dict[Source, Content] = {}
         for item in items:
             if item.operation == "retire":
@@ -339,18 +372,18 @@ class Register:
                 continue
             source = Source(item.feed, item.source_key)
             filled = self._filled_in(item, before.get(source))
-            before[source] = self._reading(filled).content
+            before[source] = self._readings.of(filled).content
             yield filled
 
-    def _filled_in(self, item: FeedItem, before: Content | None = None) -> FeedItem:
+    def _filled_in(self, item: Item, before: Content | None = None) -> Item:
         """An item with what it keeps as its source told it, `before` or as it is known."""
-        if not item.kept:
+        if not item.kept or not isinstance(item, FeedItem):
             return item
         link = self._links.get(Source(item.feed, item.source_key))
         told = link.told if link is not None else None
-        return whole(item, before or (from_json(told) if told is not None else None))
+        return whole(item, before or (_of_json(told) if told is not None else None))
 
-    def _take_retirement(self, source: Source, link: Link, item: FeedItem) -> Decision:
+    def _take_retirement(self, source: Source, link: Link, item: Item) -> Decision:
         after = link._replace(source_version=item.source_version, gone=True)
         if self._remember(source, after) == 1:
             before = self.held(link.asset_id).state
@@ -360,24 +393,24 @@ class Register:
         revisions = self._revise(link.asset_id, state, _change_of(item))
         return self._decision(link, after, revisions)
 
-    def _take_content(self, source: Source, link: Link, item: FeedItem) -> Decision:
-        _, content, keys, found_by = self._reading(item)
-        told = to_json(content).decode()
-        after = Link(item.feed, item.source_key, link.asset_id, item.source_version, told, gone=False, keys=found_by)
-        if told == link.told and found_by == link.keys and not link.gone:
+    def _take_content(self, link: Link, reading: Reading) -> Decision:
+        item, source, content, found_by = reading.item, reading.source, reading.content, reading.digests
+        after = Link(
+            item.feed, item.source_key, link.asset_id, item.source_version, reading.told, gone=False, keys=found_by
+        )
+        if after.told == link.told and found_by == link.keys and not link.gone:
             self._links[source] = after
             return self._decision(link, after, ())
-        brought = self._brought(item) if found_by else frozenset()
-        same, candidates = self._match(item, link, keys, brought) if brought else (None, ())
+        brought = _brought(reading, link)
+        same, candidates = self._match(reading, link, brought) if brought else (None, ())
         if same is not None:
             after = after._replace(asset_id=same)
-        network = self._profile.network_of(item.body)
-        relations, left_out = self._relations(after.asset_id, content["relations"], network)
+        relations, left_out = self._relations(after.asset_id, content["relations"], reading.network)
         if left_out and self._profile.feed_by_id[item.feed].format != "netbox":
-            raise self._other_network(item, network)
+            raise self._other_network(item, reading.network)
         if self._remember(source, after) == 1:
-            named = {"name": item.source_key, **content}
-            state: State | None = self._state(after.asset_id, named, relations, _ACTIVE)
+            name = content.get("name", item.source_key)
+            state: State | None = self._state(after.asset_id, name, content, relations, _ACTIVE)
         else:
             state = self._composed(after.asset_id)
         change = _change_of(item, Reason.OTHER_NETWORK_RELATION if left_out else None)
@@ -385,11 +418,18 @@ class Register:
         self._find_by(after)
         if same is not None:
             revisions += self._redirected(link.asset_id, same)
-        return self._decision(link, after, revisions)._replace(candidates=candidates, keys=brought)
+        return self._decision(link, after, revisions, candidates, brought)
 
-    def _decision(self, before: Link, after: Link, revisions: tuple[Revision, ...]) -> Decision:
+    def _decision(
+        self,
+        before: Link,
+        after: Link,
+        revisions: tuple[Revision, ...],
+        candidates: tuple[Candidate, ...] = (),
+        brought: frozenset[int] = frozenset(),
+    ) -> Decision:
         outcome = Outcome.APPLIED if revisions else Outcome.UNCHANGED
-        return Decision(outcome, after, self.held(after.asset_id), after != before, revisions)
+        return Decision(outcome, after, self.held(after.asset_id), after != before, revisions, candidates, brought)
 
     def _remember(self, source: Source, link: Link) -> int:
         """How many sources the link's asset now has."""
@@ -405,7 +445,7 @@ class Register:
     def _composed(self, asset_id: str) -> State | None:
         """The state that all that is told of an asset gives; None if nothing ever was."""
         told = [
-            Told(link.feed, link.source_key, from_json(link.told), link.gone)
+            Told(link.feed, link.source_key, _of_json(link.told), link.gone)
             for link in self.links_of(asset_id)
             if link.told is not None
         ]
@@ -414,7 +454,7 @@ class Register:
             return None if before is None else {**before, "status": _RETIRED}
         content, active, _ = compose(self._authorities, told)
         relations, _ = self._relations(asset_id, content["relations"], self._profile.network_of(content["body"]))
-        return self._state(asset_id, content, relations, _ACTIVE if active else _RETIRED)
+        return self._state(asset_id, content["name"], content, relations, _ACTIVE if active else _RETIRED)
 
     def _relations(
         self, asset_id: str, told: Iterable[Sequence[str]], network: str
@@ -437,7 +477,7 @@ class Register:
                 found.add((kind, target.asset_id))
         return [{"type": kind, "asset_id": target_id} for kind, target_id in sorted(found)], left_out
 
-    def _other_network(self, item: FeedItem, network: str) -> Refused:
+    def _other_network(self, item: Item, network: str) -> Refused:
         position = next(
             position
             for position, relation in enumerate(item.relations)
@@ -471,7 +511,7 @@ class Register:
         return revisions
 
     def _match(
-        self, item: FeedItem, link: Link, keys: Keys, brought: Collection[int]
+        self, reading: Reading, link: Link, brought: Collection[int]
     ) -> tuple[str | None, tuple[Candidate, ...]]:
         """The asset in which a new source is known again, or those that it may be the same as.
 
@@ -481,8 +521,8 @@ class Register:
         hits: dict[str, tuple[Agreement, ...]] = {}
         for source in {source for digest in brought for source in self._found.get(digest, ())}:
             asset_id = self._links[source].asset_id
-            if asset_id != link.asset_id and asset_id not in hits and self._within_reach(item, asset_id):
-                evidence = compare(keys, map(self._keys_told, self.links_of(asset_id)))
+            if asset_id != link.asset_id and asset_id not in hits and self._within_reach(reading, asset_id):
+                evidence = compare(reading.keys, map(self._keys_told, self.links_of(asset_id)))
                 if any(one.agrees for one in evidence):
                     hits[asset_id] = evidence
         told_apart = {other for other in hits if self._is_told_apart(link, other)}
@@ -490,16 +530,15 @@ class Register:
             ((asset_id, evidence),) = hits.items()
             if not contradicts(evidence):
                 return asset_id, ()
-        source = Source(item.feed, item.source_key)
         return None, tuple(
-            Candidate(link.asset_id, other, source, evidence, other in told_apart)
+            Candidate(link.asset_id, other, reading.source, evidence, other in told_apart)
             for other, evidence in sorted(hits.items())
         )
 
-    def _within_reach(self, item: FeedItem, asset_id: str) -> bool:
+    def _within_reach(self, reading: Reading, asset_id: str) -> bool:
         """An asset of the same network and body, or of another body where the feed's scope has both."""
-        state = self.held(asset_id).state
-        if state is None or state["network"] != self._profile.network_of(item.body):
+        item, state = reading.item, self.held(asset_id).state
+        if state is None or state["network"] != reading.network:
             return False
         scope = self._profile.feed_by_id[item.feed].scope
         return state["body"] == item.body or (scope is not None and {state["body"], item.body} <= scope.bodies)
@@ -507,32 +546,11 @@ class Register:
     def _is_told_apart(self, link: Link, asset_id: str) -> bool:
         return any(other.feed == link.feed and not other.gone for other in self.links_of(asset_id))
 
-    def _is_new(self, item: FeedItem) -> bool:
-        link = self._links.get(Source(item.feed, item.source_key))
-        return link is None or link.told is None
-
-    def _reading(self, item: FeedItem) -> Reading:
-        """It is asked for several times; the item is kept with it, so that no other takes its place."""
-        read = self._read.get(id(item))
-        if read is None:
-            content, keys, found_by = content_of(item), _NO_KEYS, ()
-            if item.feed in self._matching:
-                keys = keys_of(self._profile.feed_by_id[item.feed], item.source_key, content)
-                found_by = tuple(sorted(digests(self._profile.network_of(item.body), keys)))
-            read = self._read[id(item)] = Reading(item, content, keys, found_by)
-        return read
-
     def _keys_told(self, link: Link) -> Keys:
         feed = self._profile.feed_by_id.get(link.feed)
         if feed is None or not feed.match or link.told is None:
             return _NO_KEYS
-        return keys_of(feed, link.source_key, from_json(link.told))
-
-    def _brought(self, item: FeedItem) -> frozenset[int]:
-        """Digests of match keys that an item brings and its source has not told before."""
-        found_by = frozenset(self._reading(item).digests)
-        link = self._links.get(Source(item.feed, item.source_key))
-        return found_by if link is None else found_by.difference(link.keys)
+        return keys_of(feed, link.source_key, _of_json(link.told))
 
     def _find_by(self, link: Link) -> None:
         """Let later items of the batch find the link by its match keys; by former ones, too, for who finds it compares."""
@@ -542,22 +560,22 @@ class Register:
     def _asset_id(self, source: Source) -> str:
         return source.source_key if source.feed == BY_ID else _id_of(self._profile.municipality, *source)
 
-    def _state(self, asset_id: str, content: Content, relations: list[dict[str, str]], status: str) -> State:
+    def _state(self, asset_id: str, name: str, content: Content, relations: list[dict[str, str]], status: str) -> State:
         body = content["body"]
         state: State = {
             "asset_id": asset_id,
             "body": body,
             "network": self._profile.network_of(body),
             "kind": content["kind"],
-            "name": content["name"],
+            "name": name,
             "status": status,
             "facts": content["facts"],
             "declared": content["declared"],
             "relations": relations,
         }
-        for name in ("section", "zone"):
-            if name in content:
-                state[name] = content[name]
+        for optional in ("section", "zone"):
+            if optional in content:
+                state[optional] = content[optional]
         return state
 
     def _revise(self, asset_id: str, after: State | None, change: dict[str, Any]) -> tuple[Revision, ...]:
@@ -567,7 +585,12 @@ class Register:
         return revisions
 
 
-def _comes_late(link: Link, item: FeedItem) -> bool:
+def _brought(reading: Reading, link: Link | None) -> frozenset[int]:
+    """Digests of match keys that an item brings and its source has not told before."""
+    return frozenset(reading.digests).difference(link.keys) if link is not None else frozenset(reading.digests)
+
+
+def _comes_late(link: Link, item: Item) -> bool:
     """Whether what is known is newer than the item.
 
     Of two items of one version, a retirement wins, and else the one that arrives later: NetBox's `last_updated` does not move
@@ -598,7 +621,7 @@ def _same(one: State, other: State) -> bool:
     )
 
 
-def _change_of(item: FeedItem, reason: str | None = None) -> dict[str, Any]:
+def _change_of(item: Item, reason: str | None = None) -> dict[str, Any]:
     change = {"feed": item.feed, "source_key": item.source_key, "source_version": item.source_version}
     told = item.reason or reason
     return {**change, "reason": told} if told is not None else change
@@ -638,4 +661,4 @@ class Scribe:
 
 
 def _json(content: dict[str, Any]) -> str:
-    return to_json(content).decode()
+    return _json_of(content).decode()

@@ -72,7 +72,7 @@ class Service:
 
     def _worker(self, pool: Pool) -> Coroutine[Any, Any, None]:
         writer = FeedWriter(self._profile, utc_now, self._metrics)
-        worker = OffsetConsumer(self._subscription(GROUP, FEED.name), pool, writer.apply)
+        worker = OffsetConsumer(self._subscription(GROUP, FEED.name), pool, writer.apply, writer.prepare)
         self._probes.append(worker)
         return worker.run()
 

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import count
+from itertools import chain, count, islice, repeat
 from typing import Any, Final
 from uuid import UUID, uuid5
 
@@ -19,7 +19,7 @@ from sqlmodel import Field, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from libs.bus.outbox import CHANNEL
-from libs.contracts import AssetKind, AssetStatus, FeedItem, Profile
+from libs.contracts import AssetKind, AssetStatus, Profile
 from libs.contracts.topics import ASSETS
 from libs.persistence import (
     OffsetsTable,
@@ -39,6 +39,7 @@ from services.inventory.domain import (
     Link,
     Move,
     Part,
+    Readings,
     Register,
     Revision,
     Scribe,
@@ -47,6 +48,7 @@ from services.inventory.domain import (
     Target,
     Written,
 )
+from services.inventory.items import Item
 
 Base = model_base()
 
@@ -272,10 +274,15 @@ JOIN source_link link USING (feed, source_key)
 LEFT JOIN asset ON asset.asset_id = link.asset_id
 """
 
-_STAGING: Final = StagingTable(
-    "inventory_batch",
-    {"write": "bigint", "last": "boolean", "asset_id": "uuid", "revision": "bigint", "state": "text", "change": "text"},
-)
+_REVISION: Final = {"last": "boolean", "asset_id": "uuid", "revision": "bigint", "state": "text", "change": "text"}
+_LINK: Final = {
+    "feed": "text", "source_key": "text", "told_of": "uuid", "source_version": "bigint", "told": "text", "gone": "boolean",
+    "keys": "text", "body": "text",
+}  # fmt: skip
+_KEY: Final = {"key": "bigint", "key_feed": "text", "key_source_key": "text"}
+_RELATION: Final = {"target_id": "uuid", "related_id": "uuid"}
+_STAGING: Final = StagingTable("inventory_batch", {"write": "bigint", **_REVISION, **_LINK, **_KEY, **_RELATION})
+"""A row has what may stand side by side, each part NULL where there are no more of its kind: a COPY costs far less than arrays do in Python."""
 
 _writes: Final = count(1)
 """A transaction may write several batches, and the staging table keeps the rows of all until it ends."""
@@ -284,7 +291,7 @@ _writes: Final = count(1)
 _MERGE: Final = """
 WITH batch AS MATERIALIZED (
   SELECT asset_id, revision, last, state::jsonb AS state, change::jsonb AS change
-  FROM pg_temp.inventory_batch WHERE write = $4
+  FROM pg_temp.inventory_batch WHERE write = $4 AND asset_id IS NOT NULL
 ), register AS (
   INSERT INTO asset (asset_id, body, revision, updated_at, state)
   SELECT asset_id, state->>'body', revision, $1, state FROM batch WHERE last
@@ -295,24 +302,25 @@ WITH batch AS MATERIALIZED (
   SELECT asset_id, revision, state->>'body', $1, state, change FROM batch
 ), links AS (
   INSERT INTO source_link (feed, source_key, asset_id, source_version, told, gone, keys, body)
-  SELECT feed, source_key, asset_id, source_version, told::json, gone, keys::bigint[], body
-  FROM unnest($5::text[], $6::text[], $7::uuid[], $8::bigint[], $9::text[], $10::boolean[], $11::text[], $12::text[])
-    AS link (feed, source_key, asset_id, source_version, told, gone, keys, body)
+  SELECT feed, source_key, told_of, source_version, told::json, gone, keys::bigint[], body
+  FROM pg_temp.inventory_batch WHERE write = $4 AND feed IS NOT NULL
   ON CONFLICT (feed, source_key) DO UPDATE SET
     asset_id = excluded.asset_id, source_version = excluded.source_version, told = excluded.told, gone = excluded.gone,
     keys = excluded.keys, body = excluded.body
 ), keys AS (
-  INSERT INTO match_key (key, feed, source_key) SELECT * FROM unnest($13::bigint[], $14::text[], $15::text[])
+  INSERT INTO match_key (key, feed, source_key)
+  SELECT key, key_feed, key_source_key FROM pg_temp.inventory_batch WHERE write = $4 AND key IS NOT NULL
   ON CONFLICT DO NOTHING
 ), relations AS (
-  INSERT INTO asset_relation (target_id, asset_id) SELECT * FROM unnest($16::uuid[], $17::uuid[]) ON CONFLICT DO NOTHING
+  INSERT INTO asset_relation (target_id, asset_id)
+  SELECT target_id, related_id FROM pg_temp.inventory_batch WHERE write = $4 AND target_id IS NOT NULL
+  ON CONFLICT DO NOTHING
 ), candidates AS (
-  INSERT INTO merge_candidate SELECT * FROM jsonb_populate_recordset(NULL::merge_candidate, $18::text::jsonb) ON CONFLICT DO NOTHING
+  INSERT INTO merge_candidate SELECT * FROM jsonb_populate_recordset(NULL::merge_candidate, $5::text::jsonb) ON CONFLICT DO NOTHING
 )
 SELECT pg_notify($2, '') WHERE $3
 """
 _OUTBOX: Final = ("topic", "key", "value", "headers")
-_LINK_COLUMNS: Final = len(Link._fields) + 1
 
 
 async def enter(connection: PoolConnection, bodies: Iterable[str], networks: Collection[str]) -> None:
@@ -361,10 +369,10 @@ async def targets_under(connection: PoolConnection, sources: Collection[Source])
 
 
 async def register_for(
-    connection: PoolConnection, profile: Profile, items: Sequence[FeedItem], known: Part
+    connection: PoolConnection, profile: Profile, items: Sequence[Item], known: Part, readings: Readings | None = None
 ) -> Register:
     """All of the register that the items need to be taken; `known` is what `known_under` has of their sources."""
-    register = Register(profile, known)
+    register = Register(profile, known, readings)
     register.add(await found_by(connection, register.to_look_up(items)))
     register.add(await waiting_for(connection, register.expected()))
     register.add(Part(targets=await targets_under(connection, register.named(items))))
@@ -381,15 +389,10 @@ async def write(connection: PoolConnection, batch: Batch) -> None:
         return
     number, written = next(_writes), list[Written]()
     await connection.copy_records_to_table("outbox", records=_sent(batch, written), columns=_OUTBOX)
-    await copy_staging(connection, _STAGING, _staged(number, written))
-    columns = (
-        *_turned((_row(link, body) for link, body in batch.links.values()), _LINK_COLUMNS),
-        *_turned(batch.keys, 3),
-        *_turned(batch.relations, 2),
-        to_json([row.model_dump() for row in batch.candidates.values()]).decode(),
-    )
+    await copy_staging(connection, _STAGING, _staged(number, batch, written))
+    candidates = to_json([row.model_dump() for row in batch.candidates.values()]).decode()
     try:
-        await connection.execute(_MERGE, batch.recorded_at, CHANNEL, bool(written), number, *columns)
+        await connection.execute(_MERGE, batch.recorded_at, CHANNEL, bool(written), number, candidates)
     except asyncpg.UniqueViolationError as error:
         # two networks were told of one new asset at the same time: neither held the other's lock
         raise asyncpg.SerializationError("a revision was written meanwhile") from error
@@ -414,16 +417,6 @@ async def write_move(
         for link in register.links_of(asset_id) if state else ():
             batch.links[Source(link.feed, link.source_key)] = (link, state["body"])
     await write(connection, batch)
-
-
-def _row(link: Link, body: str) -> tuple[Any, ...]:
-    """Arrays of arrays would have to be of one length: the digests go as text."""
-    return (*link[:-1], f"{{{','.join(map(str, link.keys))}}}", body)
-
-
-def _turned(rows: Iterable[tuple[Any, ...]], columns: int) -> list[Sequence[Any]]:
-    """Rows as columns, also where there are none."""
-    return list(zip(*rows, strict=True)) or [()] * columns
 
 
 async def asset_of(session: AsyncSession, asset_id: UUID) -> AssetRow | None:
@@ -511,10 +504,28 @@ def _columns(sources: Collection[Source]) -> tuple[list[str], list[str]]:
     return [source.feed for source in sources], [source.source_key for source in sources]
 
 
-def _staged(number: int, revisions: Sequence[Written]) -> Iterator[tuple[Any, ...]]:
+def _staged(number: int, batch: Batch, revisions: Sequence[Written]) -> Iterator[tuple[Any, ...]]:
     last = {written.asset_id: written.revision for written in revisions}
-    for one in revisions:
-        yield number, last[one.asset_id] == one.revision, one.asset_id, one.revision, one.state, one.change
+    parts: Sequence[tuple[Mapping[str, str], Sequence[tuple[Any, ...]]]] = (
+        (
+            _REVISION,
+            [
+                (last[one.asset_id] == one.revision, one.asset_id, one.revision, one.state, one.change)
+                for one in revisions
+            ],
+        ),
+        (_LINK, [_row(link, body) for link, body in batch.links.values()]),
+        (_KEY, list(batch.keys)),
+        (_RELATION, list(batch.relations)),
+    )
+    side_by_side = zip(*(chain(rows, repeat((None,) * len(columns))) for columns, rows in parts), strict=True)
+    for revision, link, key, relation in islice(side_by_side, max(len(rows) for _, rows in parts)):
+        yield (number, *revision, *link, *key, *relation)
+
+
+def _row(link: Link, body: str) -> tuple[Any, ...]:
+    """A link's part; text costs less than an array."""
+    return (*link[:-1], f"{{{','.join(map(str, link.keys))}}}", body)
 
 
 def _lock_of(network: str) -> int:

@@ -6,22 +6,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final, TypeAlias
 
 from libs.bus import Connection, ConsumerRecord, PartitionDeadLetters, Rejected, decode
 from libs.bus.decoding import sentence
-from libs.contracts import FeedItem, FeedItemSubmitted, Profile
+from libs.bus.handlers import Apply
+from libs.bus.waiting import in_parts
+from libs.contracts import FeedItemSubmitted, Profile
 from libs.observability import Metrics
 from libs.observability.metrics import FEED_ITEMS
 from services.inventory import store
 from services.inventory.domain import (
     Decision,
+    Readings,
     Refused,
     Register,
     Scribe,
     Source,
     check_authority,
 )
+from services.inventory.items import Item, Submitted, submitted
 from services.inventory.receipts.store import note
 
 GROUP: Final = "inventory"
@@ -33,11 +38,11 @@ PASSED_OVER: Final = "passed_over"
 """What a door takes note of and the register does not keep."""
 
 Clock: TypeAlias = Callable[[], datetime]
-Read: TypeAlias = FeedItemSubmitted | Rejected
+Read: TypeAlias = Submitted | Rejected
 
 
 class FeedWriter:
-    """Applies batches of the feed topic; `apply` is what `libs.bus.OffsetConsumer` asks for."""
+    """Applies batches of the feed topic; `apply` and `prepare` are what `libs.bus.OffsetConsumer` asks for."""
 
     def __init__(self, profile: Profile, clock: Clock, metrics: Metrics) -> None:
         self._profile = profile
@@ -48,15 +53,36 @@ class FeedWriter:
         self, connection: Connection, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters
     ) -> None:
         """Reconcile a batch with the register, in order, and write what it changes."""
-        read = {record.offset: _read(self._profile, record) for record in records}
-        events = [event for event in read.values() if isinstance(event, FeedItemSubmitted)]
-        register = await self._register(connection, [event.data for event in events])
+        await (await self.prepare(records))(connection, records, dead_letters)
+
+    async def prepare(self, records: Sequence[ConsumerRecord]) -> Apply:
+        """Read a batch, and what its items tell."""
+        read: dict[int, Read] = {}
+        readings = Readings(self._profile)
+        async for part in in_parts(records):
+            for record in part:
+                event = read[record.offset] = _read(self._profile, record)
+                if not isinstance(event, Rejected):
+                    readings.of(event.data)
+        return partial(self._write, read, readings)
+
+    async def _write(
+        self,
+        read: Mapping[int, Read],
+        readings: Readings,
+        connection: Connection,
+        records: Sequence[ConsumerRecord],
+        dead_letters: PartitionDeadLetters,
+    ) -> None:
+        events = (read[record.offset] for record in records)
+        items = [event.data for event in events if not isinstance(event, Rejected)]
+        register = await self._register(connection, items, readings)
         decisions: dict[int, Decision] = {}
         batch = self._fold(register, records, read, dead_letters, decisions)
         await store.write(connection, batch)
         await note(connection, records, decisions, batch.recorded_at)
 
-    async def _register(self, connection: Connection, items: Sequence[FeedItem]) -> Register:
+    async def _register(self, connection: Connection, items: Sequence[Item], readings: Readings) -> Register:
         """The part of the register that the items are about, held against other writers."""
         bodies = self._profile.body_by_id
         sources = {Source(item.feed, item.source_key) for item in items}
@@ -69,7 +95,7 @@ class FeedWriter:
             # them, and it is done again
             await store.enter(connection, bodies, elsewhere)
             known = await store.known_under(connection, sources)
-        return await store.register_for(connection, self._profile, items, known)
+        return await store.register_for(connection, self._profile, items, known, readings)
 
     def _fold(
         self,
@@ -84,12 +110,12 @@ class FeedWriter:
         batch = store.Batch(now, Scribe(self._profile.municipality, now))
         outcomes: Counter[tuple[str, str]] = Counter()
 
-        def taken(record: ConsumerRecord) -> tuple[FeedItemSubmitted, Decision]:
+        def taken(record: ConsumerRecord) -> tuple[Submitted, Decision]:
             one = read[record.offset]
             try:
                 return _taken(register, one)
             except Rejected:
-                outcomes[one.data.feed if isinstance(one, FeedItemSubmitted) else _NO_FEED, REJECTED] += 1
+                outcomes[_NO_FEED if isinstance(one, Rejected) else one.data.feed, REJECTED] += 1
                 raise
 
         for record, (event, decision) in dead_letters.sift(records, taken):
@@ -101,7 +127,7 @@ class FeedWriter:
         return batch
 
 
-def _taken(register: Register, read: Read) -> tuple[FeedItemSubmitted, Decision]:
+def _taken(register: Register, read: Read) -> tuple[Submitted, Decision]:
     if isinstance(read, Rejected):
         raise read
     try:
@@ -110,7 +136,7 @@ def _taken(register: Register, read: Read) -> tuple[FeedItemSubmitted, Decision]
         raise _rejected(refused) from None
 
 
-def _add(batch: store.Batch, register: Register, event: FeedItemSubmitted, decision: Decision) -> None:
+def _add(batch: store.Batch, register: Register, event: Submitted, decision: Decision) -> None:
     item, link, state = event.data, decision.link, decision.held.state
     links = [link] if decision.news else []
     if any(revision.before is None for revision in decision.revisions):
@@ -126,7 +152,7 @@ def _add(batch: store.Batch, register: Register, event: FeedItemSubmitted, decis
 
 def _read(profile: Profile, record: ConsumerRecord) -> Read:
     try:
-        event = decode(FeedItemSubmitted, record)
+        event = submitted(record.value) or decode(FeedItemSubmitted, record)
         check_authority(profile, event, record.key)
     except Rejected as rejected:
         return rejected

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import count as numbers
@@ -29,6 +30,7 @@ from libs.contracts.topics import ASSETS
 from samples.assets import Item
 from samples.generate import SEED, changes, city
 from samples.line import Expect, Line, event_of, key_of
+from samples.mutations import lowered, raised, with_facts
 from services.classification.domain import AssetSeen
 from services.classification.reading import AssetReader
 from services.inventory.domain import Refused, Register, Scribe
@@ -58,14 +60,31 @@ def one_network() -> Profile:
     return city_profile.model_copy(update={"bodies": bodies})
 
 
-def feed_messages(count: int) -> list[Message]:
-    """`count` messages of the feed topic: the ledgers, then the stream of changes with its repetitions and late comers."""
-    lines = islice(_lines(count), count)
-    messages = []
-    for number, line in enumerate(lines, 1):
-        key, value = line.message(TIME, _traceparent(number))
-        messages.append(Message(key or b"", value))
-    return messages
+def told_first(count: int) -> list[Message]:
+    """`count` messages of the feed topic: the ledgers of a city with as many assets, none told of before."""
+    return [_message(number, item) for number, item in enumerate(_ledger_items(count), 1)]
+
+
+def told_again(count: int) -> list[Message]:
+    """Each asset of `told_first` once more, in another order, with one change that raises or lowers what it calls for."""
+    rng = random.Random(SEED)
+    items = [_once_changed(rng, item) for item in _ledger_items(count)]
+    rng.shuffle(items)
+    return [_message(number, item) for number, item in enumerate(items, count + 1)]
+
+
+def _ledger_items(count: int) -> list[Item]:
+    return [item for items in city(SEED, count).items.values() for item in items]
+
+
+def _once_changed(rng: random.Random, item: Item) -> Item:
+    changed = raised(rng, item) or lowered(rng, item) or with_facts(item, location=f"書庫 {rng.randrange(1000)}")
+    return {**changed, "source_version": item["source_version"] + 1}
+
+
+def _message(number: int, item: Item) -> Message:
+    key, value = _first(item).message(TIME, _traceparent(number))
+    return Message(key or b"", value)
 
 
 def asset_messages(count: int) -> list[Message]:

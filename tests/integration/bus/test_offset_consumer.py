@@ -24,6 +24,7 @@ from libs.bus import (
     TaskState,
     partition_of,
 )
+from libs.bus.handlers import Apply
 from libs.bus.offset_task import OffsetTask
 from libs.contracts import DeadLettered, Reason
 from libs.contracts.topics import DEADLETTERS
@@ -89,6 +90,62 @@ async def test_every_record_is_written_once_though_the_task_is_cut_off_again_and
 
     assert await items(pool, source) == [str(n) for n in range(2000)]
     assert lives > 2
+
+
+async def test_a_batch_is_prepared_while_the_one_before_is_written_and_written_after_it(
+    bus: Any, pool: Any, run_all: Any, wait_until: Any
+) -> None:
+    source = await bus.topic()
+    subscription = bus.subscription(source, limits=Limits(max_records=10))
+    prepared: list[int] = []
+
+    async def prepare(records: Sequence[ConsumerRecord]) -> Apply:
+        first = records[0].offset
+        prepared.append(first)
+
+        async def prepared_write(
+            connection: Any, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters
+        ) -> None:
+            assert records[0].offset == first
+            if first < 20:
+                await wait_until(lambda: first + 10 in prepared)
+                assert task.status.position in (None, first)
+            await write(connection, records, dead_letters)
+
+        return prepared_write
+
+    await bus.send(numbered(source, 30))
+    task = OffsetTask(subscription, PARTITION, pool, write, prepare)
+    async with run_all(task):
+        await wait_until(lambda: task.status.position == 30)
+
+    assert await items(pool, source) == [str(n) for n in range(30)]
+    assert prepared == [0, 10, 20]
+
+
+async def test_a_batch_that_cannot_be_prepared_or_written_takes_no_other_with_it(
+    bus: Any, pool: Any, run_all: Any, wait_until: Any
+) -> None:
+    source = await bus.topic()
+    subscription = bus.subscription(source, limits=Limits(max_records=10))
+
+    async def faulty(connection: Any, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters) -> None:
+        await write(connection, records, dead_letters)
+        if any(record.value == b"3" for record in records):
+            raise KeyError("no such thing")
+
+    async def prepare(records: Sequence[ConsumerRecord]) -> Apply:
+        if any(record.value == b"14" for record in records):
+            raise KeyError("no such thing")
+        return faulty
+
+    await bus.send(numbered(source, 30))
+    task = OffsetTask(subscription, PARTITION, pool, faulty, prepare)
+    async with run_all(task):
+        await wait_until(lambda: task.status.position == 30)
+
+    assert await items(pool, source) == [str(n) for n in range(30) if n != 3]
+    assert await letters(pool, subscription.group) == [(3, Reason.FAILED)]
 
 
 async def test_who_is_not_the_owner_is_fenced_by_the_stored_offset(

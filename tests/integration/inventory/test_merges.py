@@ -163,19 +163,20 @@ async def test_an_asset_of_several_sources_moves_whole(worker: Any, look: Any) -
 
 @pytest.mark.parametrize("size", [10, 1000, 10_000])
 async def test_the_number_of_statements_is_the_same_whatever_the_batch(worker: Any, pool: Pool, size: int) -> None:
-    """New assets, assets known again, and relations that lead elsewhere then; all of them changed, but for the largest."""
+    """New assets, assets known again, and relations that lead elsewhere then; then all of them changed."""
     half = size // 2
     counted = []
     async with pool.acquire() as connection:
-        # a connection's first batch makes its staging table
+        # a connection's first batch makes its staging table, and asyncpg asks once what an array of ids is
+        await connection.fetchval("SELECT $1::uuid[]", [])
         await statements(worker, connection, [thing("C-X", facts={"serial": "OTHER-1"})])
-        for version in (1, 2) if size < 10_000 else (1,):
+        for version in (1, 2):
             first = [thing(f"C-{n}", version, facts={"serial": f"S-{n:08}", "v": version}) for n in range(half)]
             first[0]["relations"] = [{"type": "connects", "source_key": f"N-{n}", "feed": "netbox"} for n in range(3)]
             second = [thing(f"N-{n}", version, feed="netbox", facts={"serial": f"S{n:08}"}) for n in range(half)]
             counted += [await statements(worker, connection, batch) for batch in (first, second)]
     assert await pool.fetchval("SELECT count(*) FROM match_key") == 2 * half + 1
-    assert [len(queries) for queries in counted] == STATEMENTS[: len(counted)], counted
+    assert [len(queries) for queries in counted] == STATEMENTS, counted
 
 
 async def statements(worker: Any, connection: Any, items: list[dict[str, Any]]) -> list[str]:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys and ids: what they take apart, what they refuse."""
 
+from uuid import NAMESPACE_URL, uuid5
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,3 +35,10 @@ def test_a_source_key_may_hold_slashes() -> None:
 def test_an_asset_is_known_before_it_is_seen() -> None:
     assert asset_id("990019", "cmdb", "S-1") == asset_id("990019", "cmdb", "S-1")
     assert asset_id("990019", "cmdb", "S-1") != asset_id("990019", "ledger", "S-1")
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_an_asset_id_is_a_uuid_made_from_a_name(feed: str, source_key: str) -> None:
+    namespace = uuid5(NAMESPACE_URL, "urn:daicho:asset")
+
+    assert asset_id("990019", feed, source_key) == str(uuid5(namespace, f"990019/{feed}/{source_key}"))
