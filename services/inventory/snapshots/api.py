@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from itertools import groupby
 from typing import Annotated, Final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,7 +21,7 @@ from services.inventory.doors.entering import feed_of
 from services.inventory.idempotency import Attempt
 from services.inventory.intake import Intake
 from services.inventory.snapshots import store
-from services.inventory.snapshots.domain import snapshot_of
+from services.inventory.snapshots.domain import beginning, ending, giving_up, new_session, snapshot_of
 from services.inventory.snapshots.store import SnapshotRow
 from services.inventory.store import AssetRow
 from services.inventory.worker import Clock
@@ -167,7 +166,7 @@ class SnapshotApi:
         """Begin to tell all that a feed has. One of the same bodies that is under way is overtaken, and retires nothing."""
         declared = feed_of(self._profile, feed, caller)
         self._check_bodies(feed, asked.bodies or sorted(declared.bodies), declared.bodies, caller)
-        marks = self.beginning(feed, uuid4().hex, asked.bodies or declared.bodies)
+        marks = beginning(self._profile, feed, new_session(), asked.bodies or declared.bodies)
         await self._intake.mark(marks, traceparent)
         return self._begun(marks)
 
@@ -181,7 +180,7 @@ class SnapshotApi:
         """
         declared = feed_of(self._profile, feed, caller)
         self._check_bodies(feed, given.items, declared.bodies, caller)
-        marks = self.ending(feed, session, given.items)
+        marks = ending(self._profile, feed, session, given.items)
         await self._intake.mark(marks, traceparent)
         return self._begun(marks)
 
@@ -193,28 +192,9 @@ class SnapshotApi:
         bodies = sorted(body for body in declared.bodies if caller.may_feed(feed, body))
         if not bodies:
             raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_body", feed=feed)
-        marks = [
-            SnapshotMark(feed=feed, network=network, session=session, step="abort", reason=given.reason)
-            for network, _ in self._by_network(bodies)
-        ]
+        marks = giving_up(self._profile, feed, session, bodies, given.reason)
         await self._intake.mark(marks, traceparent)
         return self._begun(marks)
-
-    def beginning(self, feed: str, session: str, bodies: Iterable[str]) -> list[SnapshotMark]:
-        """The marks with which a session begins, one for each network of the bodies."""
-        return [
-            SnapshotMark(feed=feed, network=network, session=session, step="begin", bodies=tuple(there))
-            for network, there in self._by_network(bodies)
-        ]
-
-    def ending(self, feed: str, session: str, items: Mapping[str, int]) -> list[SnapshotMark]:
-        """The marks with which a session ends, by how many items of each body were told in it."""
-        return [
-            SnapshotMark(
-                feed=feed, network=network, session=session, step="end", items=sum(items[body] for body in there)
-            )
-            for network, there in self._by_network(items)
-        ]
 
     async def snapshots(
         self,
@@ -327,10 +307,6 @@ class SnapshotApi:
         ]
         if strangers:
             raise ProblemError(ProblemType.FORBIDDEN, "inventory.snapshot.bodies", feed=feed, errors=strangers)
-
-    def _by_network(self, bodies: Iterable[str]) -> list[tuple[str, list[str]]]:
-        network_of: Callable[[str], str] = self._profile.network_of
-        return [(network, sorted(there)) for network, there in groupby(sorted(bodies, key=network_of), key=network_of)]
 
     def _begun(self, marks: Iterable[SnapshotMark]) -> SnapshotBegun:
         parts = [snapshot_of(self._profile, mark) for mark in marks]

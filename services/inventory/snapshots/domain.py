@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid4, uuid5
 
 from libs.contracts import (
     Feed,
@@ -124,6 +124,42 @@ def snapshot_of(profile: Profile, mark: SnapshotMark) -> Snapshot:
     bodies = sorted(bodies_on(profile, mark.network, named))
     snapshot_id = uuid5(_NAMESPACE, "/".join((profile.municipality, mark.feed, mark.session, mark.network)))
     return Snapshot(snapshot_id, mark.feed, mark.network, mark.session, tuple(bodies))
+
+
+def new_session() -> str:
+    """What a feed may call a snapshot that nobody has called anything yet."""
+    return uuid4().hex
+
+
+def beginning(profile: Profile, feed: str, session: str, bodies: Collection[str]) -> list[SnapshotMark]:
+    """The marks with which a session begins, one for each network of the bodies."""
+    return [
+        SnapshotMark(feed=feed, network=network, session=session, step="begin", bodies=there)
+        for network, there in _by_network(profile, bodies)
+    ]
+
+
+def ending(profile: Profile, feed: str, session: str, items: Mapping[str, int]) -> list[SnapshotMark]:
+    """The marks with which a session ends, by how many items of each body were told in it."""
+    return [
+        SnapshotMark(feed=feed, network=network, session=session, step="end", items=sum(items[body] for body in there))
+        for network, there in _by_network(profile, items)
+    ]
+
+
+def giving_up(
+    profile: Profile, feed: str, session: str, bodies: Collection[str], reason: str | None
+) -> list[SnapshotMark]:
+    """The marks with which a session is given up."""
+    return [
+        SnapshotMark(feed=feed, network=network, session=session, step="abort", reason=reason)
+        for network, _ in _by_network(profile, bodies)
+    ]
+
+
+def _by_network(profile: Profile, bodies: Collection[str]) -> list[tuple[str, tuple[str, ...]]]:
+    networks = sorted({profile.network_of(body) for body in bodies})
+    return [(network, tuple(sorted(bodies_on(profile, network, bodies)))) for network in networks]
 
 
 def extent(feed: Feed, snapshot: Snapshot) -> Extent:

@@ -45,7 +45,10 @@ class SnapshotKeeper(Lasting):
         """Do all that is to be done now."""
         now = self._clock()
         async with self._pool.acquire() as connection:
-            await store.expire(connection, now - LASTS, now)
+            for network in await store.forgotten(connection, now - LASTS):
+                async with connection.transaction():
+                    await register_store.enter(connection, self._profile.body_by_id, [network])
+                    await store.expire(connection, network, now - LASTS, now)
             for snapshot in await store.retiring(connection):
                 while await self._retire_some(connection, snapshot):
                     pass

@@ -9,7 +9,8 @@ from typing import Final, NamedTuple
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import ARRAY, BigInteger, DateTime, Index, String, delete, text, tuple_
+from sqlalchemy import BigInteger, DateTime, Index, String, delete, text, tuple_
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlmodel import Field, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -122,7 +123,8 @@ _OVERTAKE_OPEN: Final = _CLOSE.format(which="feed = $4 AND network = $5 AND bodi
 _OVERTAKE_WAITING: Final = _CLOSE.format(
     which="feed = $4 AND network = $5 AND bodies <@ $6::varchar[] AND state = 'waiting' AND snapshot_id <> $7"
 )
-_EXPIRE: Final = _CLOSE.format(which="state = 'open' AND begun_at < $4")
+_EXPIRE: Final = _CLOSE.format(which="state = 'open' AND network = $4 AND begun_at < $5")
+_FORGOTTEN: Final = "SELECT DISTINCT network FROM feed_snapshot WHERE state = 'open' AND begun_at < $1"
 
 _BEGIN: Final = """
 INSERT INTO feed_snapshot (snapshot_id, feed, network, session, bodies, state, begun_at, revision)
@@ -140,46 +142,50 @@ UPDATE feed_snapshot SET state = $2, ended_at = $3, sent = $4, accepted = $5, kn
 WHERE snapshot_id = $1
 """
 
-_PLACE: Final = """
-asset.state->>'network' AS network, asset.body, asset.kind, asset.state->>'zone' AS zone,
-link.told->>'body' AS told_body, link.told->>'kind' AS told_kind, link.told->>'zone' AS told_zone
+_OF_TOLD: Final = """
+WITH told AS (
+  SELECT link.source_key, link.asset_id, mention.source_key IS NULL AS missing,
+    asset.state->>'network' AS network, asset.body, asset.kind, asset.state->>'zone' AS zone,
+    link.told->>'body' AS told_body, link.told->>'kind' AS told_kind, link.told->>'zone' AS told_zone
+  FROM source_link link JOIN asset USING (asset_id)
+  LEFT JOIN snapshot_mention mention ON mention.snapshot_id = $1 AND mention.source_key = link.source_key
+  WHERE link.feed = $2 AND NOT link.gone AND link.told IS NOT NULL
+) {act}
 """
-_TOLD: Final = """
-SELECT link.source_key, link.asset_id, mention.source_key IS NULL AS missing, {place}
-FROM source_link link JOIN asset USING (asset_id)
-LEFT JOIN snapshot_mention mention ON mention.snapshot_id = $1 AND mention.source_key = link.source_key
-WHERE link.feed = $2 AND NOT link.gone AND link.told IS NOT NULL
-""".format(place=_PLACE)
-_COUNT: Final = """
+"""All that a feed tells of, each with its place, and whether a snapshot has no mention of it."""
+_COUNT: Final = _OF_TOLD.format(
+    act="""
 SELECT network, body, kind, zone, told_body, told_kind, told_zone, count(*) AS known, count(*) FILTER (WHERE missing) AS missing
-FROM ({told}) AS told GROUP BY network, body, kind, zone, told_body, told_kind, told_zone
-""".format(told=_TOLD)
-_NOTE_MISSING: Final = """
+FROM told GROUP BY network, body, kind, zone, told_body, told_kind, told_zone
+"""
+)
+_NOTE_MISSING: Final = _OF_TOLD.format(
+    act="""
 INSERT INTO snapshot_missing (snapshot_id, source_key, body, asset_id)
-SELECT $1, source_key, told.body, asset_id
-FROM ({told}) AS told
+SELECT $1, source_key, told.body, asset_id FROM told
 JOIN unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[])
   AS place (network, body, kind, zone, told_body, told_kind, told_zone)
 ON (told.network, told.body, told.kind, told.told_body, told.told_kind)
    = (place.network, place.body, place.kind, place.told_body, place.told_kind)
   AND told.zone IS NOT DISTINCT FROM place.zone AND told.told_zone IS NOT DISTINCT FROM place.told_zone
 WHERE missing
-""".format(told=_TOLD)
+"""
+)
+_TAKE_MISSING: Final = _OF_TOLD.format(
+    act="""
+, taken AS (
+  DELETE FROM snapshot_missing WHERE (snapshot_id, source_key) IN (
+    SELECT snapshot_id, source_key FROM snapshot_missing WHERE snapshot_id = $1 ORDER BY source_key LIMIT $3
+  ) RETURNING source_key
+)
+SELECT source_key, network, body, kind, zone, told_body, told_kind, told_zone FROM taken JOIN told USING (source_key)
+"""
+)
 
 _RETIRING: Final = (
     "SELECT snapshot_id, feed, network, session, bodies FROM feed_snapshot WHERE state = 'retiring' ORDER BY begun_at"
 )
 _IS_RETIRING: Final = "SELECT true FROM feed_snapshot WHERE snapshot_id = $1 AND state = 'retiring' FOR UPDATE"
-_TAKE_MISSING: Final = """
-WITH taken AS (
-  DELETE FROM snapshot_missing WHERE (snapshot_id, source_key) IN (
-    SELECT snapshot_id, source_key FROM snapshot_missing WHERE snapshot_id = $1 ORDER BY source_key LIMIT $3
-  ) RETURNING source_key
-)
-SELECT link.source_key, {place}
-FROM taken JOIN source_link link ON link.feed = $2 AND link.source_key = taken.source_key JOIN asset USING (asset_id)
-WHERE NOT link.gone AND link.told IS NOT NULL
-""".format(place=_PLACE)
 _RETIRED: Final = """
 UPDATE feed_snapshot SET retired = retired + $2, (state, revision) = (
   SELECT CASE WHEN count(*) = 0 THEN 'done' ELSE 'retiring' END, CASE WHEN count(*) = 0 THEN revision + 1 ELSE revision END
@@ -234,9 +240,14 @@ async def abort(connection: PoolConnection, snapshot_id: UUID, now: datetime, re
     await connection.execute(_ABORT, SnapshotState.ABORTED, now, reason, snapshot_id)
 
 
-async def expire(connection: PoolConnection, before: datetime, now: datetime) -> None:
-    """Close what has begun before a time, and has no end."""
-    await connection.execute(_EXPIRE, SnapshotState.EXPIRED, now, None, before)
+async def forgotten(connection: PoolConnection, before: datetime) -> list[str]:
+    """The networks that have snapshots which have begun before a time, and have no end."""
+    return [row["network"] for row in await connection.fetch(_FORGOTTEN, before)]
+
+
+async def expire(connection: PoolConnection, network: str, before: datetime, now: datetime) -> None:
+    """Close those of a network, which is held."""
+    await connection.execute(_EXPIRE, SnapshotState.EXPIRED, now, None, network, before)
 
 
 async def accepted(connection: PoolConnection, snapshot_id: UUID) -> int:
