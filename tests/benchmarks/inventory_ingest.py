@@ -26,8 +26,9 @@ NAME = "inventory-ingest"
 COUNT = 20_000
 BATCH = 2_000
 _TABLES = tuple(str(table.__tablename__) for table in (AssetRow, RevisionRow, OutboxRow))
-_EMPTY = """
-TRUNCATE asset, asset_revision, asset_relation, source_link, match_key, merge_candidate, outbox, parked_key, consumer_offset, feed_outcomes
+EMPTY = """
+TRUNCATE asset, asset_revision, asset_relation, source_link, match_key, merge_candidate, outbox, parked_key, consumer_offset, feed_outcomes,
+  feed_snapshot, snapshot_mention, snapshot_missing, feed_heard
 RESTART IDENTITY
 """
 _SCHEMA = "floor"
@@ -41,7 +42,7 @@ async def run(place: Place, count: int, rounds: int) -> Result:
     """Each round: ours into an empty register, then the floor into empty copies of its tables."""
     await place.make_topics()
     await floors.fill(place.admin.client(), FEED.name, feed_messages(count))
-    await _provision(place)
+    await provision_inventory(place)
     seconds: dict[str, list[float]] = {"ours": [], "floor": []}
     work: dict[str, Any] = {}
     settings = PostgresSettings(dsn=SecretStr(place.stack.postgres_dsn("inventory", "inventory")))
@@ -50,7 +51,7 @@ async def run(place: Place, count: int, rounds: int) -> Result:
         await _make_copies(superuser)
         async with await create_pool(settings) as pool:
             for _ in range(rounds):
-                await superuser.execute(_EMPTY)
+                await superuser.execute(EMPTY)
                 gc.collect()
                 seconds["ours"].append(await _ours(place, pool, count))
                 tables = {name: await _rows(superuser, name) for name in _TABLES}
@@ -71,7 +72,8 @@ async def run(place: Place, count: int, rounds: int) -> Result:
     )
 
 
-async def _provision(place: Place) -> None:
+async def provision_inventory(place: Place) -> None:
+    """The service's database, migrated, with its own roles."""
     stack, owner = place.stack, owner_of("inventory")
     passwords = stack.postgres_password(owner), stack.postgres_password("inventory")
     await provision(stack.postgres_dsn("postgres", "postgres"), "inventory", *passwords)
