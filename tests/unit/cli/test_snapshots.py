@@ -68,21 +68,23 @@ class Service:
         if self.refused is not None and path.endswith(self.refused):
             problem = {"type": "urn:daicho:problem:invalid", "title": "入力の誤り", "status": 422, "detail": "誤り"}
             return httpx.Response(422, json=problem, headers={"content-type": "application/problem+json"})
+        return httpx.Response(200, json=self._answer(request.method, path))
+
+    def _answer(self, method: str, path: str) -> Any:
+        part = {"snapshot_id": "p-1", "network": "mayor", "bodies": ["audit", "mayor"]}
+        told = {"sheets_passed_over": [], "decisions": [], "refused": []}
         shown = {**SHOWN, "state": self.state}
-        if path == "/v1/feeds":
-            return httpx.Response(200, json=[FEED])
-        if path.endswith("/items"):
-            return httpx.Response(202, json={"receipts": []})
-        if path.endswith(("/snapshots", "/end", "/abort")) and request.method == "POST":
-            part = {"snapshot_id": "p-1", "network": "mayor", "bodies": ["audit", "mayor"]}
-            return httpx.Response(202, json={"session": "s1", "snapshots": [part]})
-        if path.endswith("/ledger"):
-            return httpx.Response(
-                202, json={"accepted": 1, "snapshot": "s1", "sheets_passed_over": [], "decisions": [], "refused": []}
-            )
-        if path.endswith("/missing"):
-            return httpx.Response(200, json={"items": [MISSING], "next": None})
-        return httpx.Response(200, json={"items": [shown], "next": None} if path == "/v1/snapshots" else shown)
+        begun = {"session": "s1", "snapshots": [part]}
+        answers: dict[str, Any] = {
+            "feeds": [FEED],
+            "items": {"receipts": []},
+            "snapshots": begun if method == "POST" else {"items": [shown], "next": None},
+            "end": begun,
+            "abort": begun,
+            "ledger": {"accepted": 1, "snapshot": "s1", **told},
+            "missing": {"items": [MISSING], "next": None},
+        }
+        return answers.get(path.rpartition("/")[2], shown)
 
     def written(self) -> list[tuple[str, Any]]:
         """The path and the content of each change that was asked for."""
