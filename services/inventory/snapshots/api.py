@@ -21,7 +21,7 @@ from services.inventory.doors.entering import feed_of
 from services.inventory.idempotency import Attempt
 from services.inventory.intake import Intake
 from services.inventory.snapshots import store
-from services.inventory.snapshots.domain import beginning, ending, giving_up, new_session, snapshot_of
+from services.inventory.snapshots.domain import beginning, bodies_on, ending, giving_up, new_session, snapshot_of
 from services.inventory.snapshots.store import SnapshotRow
 from services.inventory.store import AssetRow
 from services.inventory.worker import Clock
@@ -51,14 +51,14 @@ class SnapshotAsked(_Request):
 
 
 class SnapshotPart(BaseModel):
-    """What a snapshot has on one network."""
+    """A snapshot's part on one network, and the bodies there for which it was begun, ended or given up."""
 
     snapshot_id: UUID
     network: Slug
     bodies: tuple[Slug, ...]
 
 
-class SnapshotBegun(BaseModel):
+class SnapshotMarked(BaseModel):
     """Tell each item with `session` as its `snapshot`, then end the session. It has a part on each network of its bodies."""
 
     session: SessionId
@@ -162,17 +162,18 @@ class SnapshotApi:
 
     async def begin(
         self, feed: Slug, asked: SnapshotAsked, caller: Feeder, traceparent: Traceparent = None
-    ) -> SnapshotBegun:
+    ) -> SnapshotMarked:
         """Begin to tell all that a feed has. One of the same bodies that is under way is overtaken, and retires nothing."""
         declared = feed_of(self._profile, feed, caller)
         self._check_bodies(feed, asked.bodies or sorted(declared.bodies), declared.bodies, caller)
-        marks = beginning(self._profile, feed, new_session(), asked.bodies or declared.bodies)
+        session, bodies = new_session(), asked.bodies or declared.bodies
+        marks = beginning(self._profile, feed, session, bodies)
         await self._intake.mark(marks, traceparent)
-        return self._begun(marks)
+        return self._marked(session, marks, bodies)
 
     async def end(
         self, feed: Slug, session: SessionId, given: SnapshotEnd, caller: Feeder, traceparent: Traceparent = None
-    ) -> SnapshotBegun:
+    ) -> SnapshotMarked:
         """End a snapshot: what the feed told of before, inside its scope, and not since the beginning, is retired.
 
         It is not where other than so many items came, where it is more than the feed's share (then it waits for a person), or where
@@ -182,11 +183,11 @@ class SnapshotApi:
         self._check_bodies(feed, given.items, declared.bodies, caller)
         marks = ending(self._profile, feed, session, given.items)
         await self._intake.mark(marks, traceparent)
-        return self._begun(marks)
+        return self._marked(session, marks, given.items)
 
     async def abort(
         self, feed: Slug, session: SessionId, given: SnapshotAbort, caller: Feeder, traceparent: Traceparent = None
-    ) -> SnapshotBegun:
+    ) -> SnapshotMarked:
         """Give a snapshot up: what was told in it stands, and nothing is retired."""
         declared = feed_of(self._profile, feed, caller)
         bodies = sorted(body for body in declared.bodies if caller.may_feed(feed, body))
@@ -194,7 +195,7 @@ class SnapshotApi:
             raise ProblemError(ProblemType.FORBIDDEN, "inventory.not_your_body", feed=feed)
         marks = giving_up(self._profile, feed, session, bodies, given.reason)
         await self._intake.mark(marks, traceparent)
-        return self._begun(marks)
+        return self._marked(session, marks, bodies)
 
     async def snapshots(
         self,
@@ -308,14 +309,16 @@ class SnapshotApi:
         if strangers:
             raise ProblemError(ProblemType.FORBIDDEN, "inventory.snapshot.bodies", feed=feed, errors=strangers)
 
-    def _begun(self, marks: Iterable[SnapshotMark]) -> SnapshotBegun:
-        parts = [snapshot_of(self._profile, mark) for mark in marks]
-        return SnapshotBegun(
-            session=parts[0].session,
-            snapshots=tuple(
-                SnapshotPart(snapshot_id=one.snapshot_id, network=one.network, bodies=one.bodies) for one in parts
-            ),
-        )
+    def _marked(self, session: str, marks: Iterable[SnapshotMark], bodies: Collection[str]) -> SnapshotMarked:
+        parts = [
+            SnapshotPart(
+                snapshot_id=snapshot_of(self._profile, mark).snapshot_id,
+                network=mark.network,
+                bodies=tuple(sorted(bodies_on(self._profile, mark.network, bodies))),
+            )
+            for mark in marks
+        ]
+        return SnapshotMarked(session=session, snapshots=tuple(parts))
 
 
 def _feeds_of(caller: Identity) -> Collection[str] | None:
