@@ -112,7 +112,7 @@ class AssetHandler:
         async for record in _own(log, OBLIGATIONS):
             self._classifier.recall_obligations(record.key or b"", *own.duties(record))
         async for record in _own(log, FINDINGS):
-            if is_of(record, FindingChanged):
+            if not is_of(record, FeedFindingChanged):
                 self._classifier.recall_finding(decode(FindingChanged, record, max_bytes=MAX_RECORD_BYTES))
         letters = await _letters(log)
         async for records in log.read(ASSETS.name, until_committed=True):
