@@ -54,6 +54,8 @@ async def run(place: Place, count: int, rounds: int) -> Result:
                 work = await _round(_Phases(place, pool, city), superuser, items, seconds)
     finally:
         await superuser.close()
+    # other scenarios read the topic from its beginning
+    await place.empty([FEED])
     return Result(
         scenario=NAME,
         unit="assets/s",
