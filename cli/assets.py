@@ -14,10 +14,11 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from cli import merges
+from cli import feeds, merges, snapshots
 from cli.api import Api
 from cli.command import DATA, Client, Data, OfBody, command, group
 from cli.errors import MISUSED, CliError
+from cli.feeds import feed_of
 from cli.files import content_of
 from cli.identity import SECURITY_OFFICE
 from cli.language import pick, say
@@ -26,7 +27,6 @@ from cli.pull import pull
 from cli.rows import NOTHING, local, source_of
 from cli.running import Running, load
 from libs.contracts import Change, asset_id
-from libs.contracts import Feed as DeclaredFeed
 from libs.contracts import Text as Texts
 
 Asset = Annotated[str, typer.Argument(help=say("cli.help.asset"), metavar="ASSET")]
@@ -35,6 +35,9 @@ Kind = Annotated[str | None, typer.Option("--kind", help=say("cli.help.kind"), s
 Name = Annotated[str | None, typer.Option("--name", help=say("cli.help.name"), show_default=False)]
 Limit = Annotated[int, typer.Option("--limit", help=say("cli.help.limit"), min=1)]
 Feed = Annotated[str, typer.Argument(help=say("cli.help.feed_id"), metavar="FEED")]
+InSnapshot = Annotated[
+    str | None, typer.Option("--snapshot", help=say("cli.help.in_snapshot"), metavar="SESSION", show_default=False)
+]
 File = Annotated[Path, typer.Argument(help=say("cli.help.file"), metavar="FILE", dir_okay=False)]
 
 MOST_A_PAGE: Final = 500
@@ -52,6 +55,8 @@ def add_to(app: typer.Typer) -> None:
     command(assets, "show", "cli.help.assets_show")(show)
     command(feed, "post", "cli.help.feed_post")(post)
     command(feed, "pull", "cli.help.feed_pull")(pull)
+    feeds.add_to(feed)
+    snapshots.add_to(feed)
     merges.add_to(assets)
     app.add_typer(assets, name="assets")
     app.add_typer(feed, name="feed")
@@ -88,15 +93,25 @@ def show(asset: Asset, feed: OfFeed = None, data: Data = DATA, client: Client = 
     Console().print(Group(head, _facts(found), _relations(relations), _history(history["items"])))
 
 
-def post(feed: Feed, file: File, data: Data = DATA, body: OfBody = None, client: Client = None) -> None:
+def post(
+    feed: Feed,
+    file: File,
+    data: Data = DATA,
+    body: OfBody = None,
+    snapshot: InSnapshot = None,
+    client: Client = None,
+) -> None:
     running = load(data)
     declared = feed_of(running, feed)
     content = content_of(file)
     if declared.format == "csv" and body is None:
         raise CliError("cli.body_needed", code=MISUSED, feed=feed)
+    if declared.format == "csv" and snapshot is not None:
+        raise CliError("cli.snapshot.ledger", code=MISUSED, feed=feed)
     door, content_type = _DOORS[declared.format]
+    place, headers = f"/v1/feeds/{feed}/{door}", {"Content-Type": content_type}
     with Api(running, "inventory", client or f"feed-{feed}") as api:
-        accepted = api.post(f"/v1/feeds/{feed}/{door}", content, {"Content-Type": content_type}, body=body)
+        accepted = api.post(place, content, headers, body=body, snapshot=snapshot)
     typer.echo(say("cli.accepted", count=len(accepted["receipts"])))
     for one in accepted.get("decisions", ()):
         typer.echo(decision_told(one))
@@ -113,13 +128,6 @@ def id_of(running: Running, asset: str, feed: str | None) -> str:
     if feed is None:
         return asset
     return asset_id(read_profile(running.profile).municipality, feed_of(running, feed).id, asset)
-
-
-def feed_of(running: Running, feed: str) -> DeclaredFeed:
-    known = read_profile(running.profile).feed_by_id
-    if feed not in known:
-        raise CliError("cli.unknown_feed", code=MISUSED, feed=feed, known=", ".join(known))
-    return known[feed]
 
 
 def described(asset: dict[str, Any]) -> tuple[str, str, str]:

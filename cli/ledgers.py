@@ -16,12 +16,14 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 from rich.table import Table
 
 from cli.api import Api
-from cli.assets import decision_told, feed_of
+from cli.assets import decision_told
 from cli.command import DATA, AsJson, Body, Client, Data, command, group
 from cli.errors import FAILED, MISUSED, CliError
+from cli.feeds import feed_of
 from cli.identity import SECURITY_OFFICE
 from cli.language import pick, say
 from cli.running import load
+from cli.snapshots import ended, table_of
 from libs.contracts import Text
 
 File = Annotated[Path, typer.Argument(help=say("cli.help.ledger_file"), metavar="FILE", dir_okay=False)]
@@ -32,6 +34,7 @@ Copy = Annotated[
     Path | None, typer.Option("--copy", help=say("cli.help.ledger_copy"), dir_okay=False, show_default=False)
 ]
 ByRow = Annotated[bool, typer.Option("--rows", help=say("cli.help.ledger_rows"))]
+AsSnapshot = Annotated[bool, typer.Option("--snapshot", help=say("cli.help.ledger_snapshot"))]
 Replace = Annotated[bool, typer.Option("--replace", help=say("cli.help.ledger_replace"))]
 Retired = Annotated[bool, typer.Option("--retired", help=say("cli.help.ledger_retired"))]
 
@@ -84,12 +87,21 @@ def check(
 
 
 def import_(
-    file: File, body: Body, feed: Feed, by_row: ByRow = False, data: Data = DATA, client: Client = None
+    file: File,
+    body: Body,
+    feed: Feed,
+    by_row: ByRow = False,
+    snapshot: AsSnapshot = False,
+    data: Data = DATA,
+    client: Client = None,
 ) -> None:
-    mode = "rows" if by_row else "file"
-    done = _sent(file, f"/v1/feeds/{feed}/ledger", feed, data, client, body=body, mode=mode, receipts="false")
+    query = {"body": body, "mode": "rows" if by_row else "file", "snapshot": "true" if snapshot else "false"}
+    done = _sent(file, f"/v1/feeds/{feed}/ledger", feed, data, client, **query, receipts="false")
     typer.echo(say("cli.accepted", count=done["accepted"]))
     _tell(done)
+    if done["snapshot"] is not None:
+        with Api(load(data), "inventory", client or f"feed-{feed}") as api:
+            Console().print(table_of(ended(api, done["snapshot"], 1)))
     if done["refused"]:
         raise typer.Exit(FAILED)
 

@@ -70,6 +70,11 @@ class GroupWorker(ABC):
         """How the task of each partition of this process is."""
         return {partition: running.task.status for partition, running in sorted(self._running.items())}
 
+    def is_behind(self) -> bool:
+        """Whether what was written may not be handled yet, by more than a batch: here, for what other processes have is theirs to say."""
+        most, statuses = self.subscription.limits.max_records, self.statuses().values()
+        return not self._joined or any(one.state is not TaskState.RUNNING or one.lag > most for one in statuses)
+
     @property
     def name(self) -> str:
         """The probe's name."""

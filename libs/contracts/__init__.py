@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Events, commands, topics and problem types: the one source of `schemas/`. No I/O here."""
 
-from libs.contracts.commands import FeedItem, FeedItemSubmitted, RelationItem
+from libs.contracts.commands import FeedItem, FeedItemSubmitted, FeedSnapshotMarked, RelationItem, SnapshotMark
 from libs.contracts.envelope import CloudEvent, kafka_headers, source_urn
 from libs.contracts.events import (
     Activation,
@@ -22,6 +22,8 @@ from libs.contracts.events import (
     Duty,
     DutyRef,
     Explanation,
+    FeedFinding,
+    FeedFindingChanged,
     FindingChange,
     FindingChanged,
     Inherited,
@@ -54,6 +56,7 @@ from libs.contracts.words import (
     OverrideState,
     Part,
     RelationType,
+    SnapshotState,
     StandardState,
     Text,
     Zone,
@@ -89,8 +92,11 @@ __all__ = [
     "EarlierScales",
     "Explanation",
     "Feed",
+    "FeedFinding",
+    "FeedFindingChanged",
     "FeedItem",
     "FeedItemSubmitted",
+    "FeedSnapshotMarked",
     "FieldProblem",
     "FindingChange",
     "FindingChanged",
@@ -118,6 +124,8 @@ __all__ = [
     "Release",
     "Resumption",
     "Scope",
+    "SnapshotMark",
+    "SnapshotState",
     "Standard",
     "StandardActivated",
     "StandardApplied",

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, model_validator
 
 from libs.contracts.envelope import CloudEvent
 from libs.contracts.words import (
@@ -14,6 +14,7 @@ from libs.contracts.words import (
     DeclaredLevels,
     Facts,
     RelationType,
+    SessionId,
     ShortText,
     Slug,
     SourceKey,
@@ -53,7 +54,7 @@ class FeedItem(Command):
 
     An item states the whole asset: what it leaves out is not there, but for the fields in `kept`, which it says nothing about and which
     stay as the same source last told them. Of two items with one `source_key` the one with the lower `source_version` is ignored
-    whenever it arrives.
+    whenever it arrives. `snapshot` is the session in which its feed tells it, if it tells all that it has.
     """
 
     body: Slug
@@ -71,9 +72,40 @@ class FeedItem(Command):
     reason: ShortText | None = None
     observed_at: AwareDatetime | None = None
     kept: Annotated[tuple[KeptField, ...], Field(max_length=200)] = ()
+    snapshot: SessionId | None = None
 
 
 class FeedItemSubmitted(CloudEvent[FeedItem]):
     """One item on `daicho.feed.v1`; `subject` is the source key."""
 
     type: Literal["daicho.feed.item.v1"] = "daicho.feed.item.v1"
+
+
+class SnapshotMark(Command):
+    """Where a snapshot begins or ends on one network, or is given up: between the two, its feed tells all that it has there.
+
+    A beginning names the `bodies` whose assets it will have all of; none: those for which the feed speaks. An end tells how many
+    assets (`items`, different source keys) the feed has told of in the session, so that a snapshot which has lost some retires nothing.
+    """
+
+    feed: Slug
+    network: Slug
+    session: SessionId
+    step: Literal["begin", "end", "abort"]
+    bodies: Annotated[tuple[Slug, ...], Field(max_length=1000)] = ()
+    items: Annotated[int, Field(ge=0, le=2**53)] | None = None
+    reason: ShortText | None = None
+
+    @model_validator(mode="after")
+    def _an_end_tells_how_many(self) -> Self:
+        if (self.items is not None) != (self.step == "end"):
+            raise ValueError("an end tells how many `items` were told, and nothing else does")
+        if self.bodies and self.step != "begin":
+            raise ValueError("only a beginning names `bodies`")
+        return self
+
+
+class FeedSnapshotMarked(CloudEvent[SnapshotMark]):
+    """On `daicho.feed.v1`, in order with the items; `subject` is the session, the key `network/-/feed/session`."""
+
+    type: Literal["daicho.feed.snapshot.v1"] = "daicho.feed.snapshot.v1"

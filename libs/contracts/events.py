@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, Literal
 
 from pydantic import AwareDatetime
@@ -56,7 +57,8 @@ class Asset(Contract):
 class Change(Contract):
     """Who or what made a change, and why: `feed` and `source_key` for a feed, `actor` for a person.
 
-    Where assets are merged, split or told apart again, `merged_from` and `merged_into` are their ids.
+    Where assets are merged, split or told apart again, `merged_from` and `merged_into` are their ids. `snapshot` is the session of the
+    feed that did not have the asset any more.
     """
 
     feed: Slug | None = None
@@ -66,6 +68,7 @@ class Change(Contract):
     reason: str | None = None
     merged_from: str | None = None
     merged_into: str | None = None
+    snapshot: str | None = None
 
 
 class AssetChange(Contract):
@@ -222,6 +225,27 @@ class FindingChanged(CloudEvent[FindingChange]):
     """On `daicho.findings.v1`; `subject` is the finding's id, `<asset id>/<obligation id>`."""
 
     type: Literal["daicho.finding.changed.v1"] = "daicho.finding.changed.v1"
+
+
+class FeedFinding(Contract):
+    """Whether a feed is heard of as often as it declares: `every` is an ISO 8601 duration, `heard_at` when it last was.
+
+    `before` is None where nothing was told of it yet; `not_met` while it is silent for longer, `met` once it is heard again, `lifted`
+    where it declares no rhythm any more, or does not speak for the body. It is told to each body for which the feed speaks.
+    """
+
+    feed: Slug
+    name: Text
+    every: timedelta | None
+    heard_at: AwareDatetime | None
+    before: FindingState | None
+    after: FindingState
+
+
+class FeedFindingChanged(CloudEvent[FeedFinding]):
+    """On `daicho.findings.v1`, from inventory; `subject` is the finding's id, `<feed>/silent`."""
+
+    type: Literal["daicho.feed.finding.changed.v1"] = "daicho.feed.finding.changed.v1"
 
 
 class Standard(Contract):

@@ -13,7 +13,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from libs.contracts.envelope import SOURCE, TRACEPARENT
-from libs.contracts.words import LEVEL_CODE, SLUG, AssetKind, RelationType, Zone
+from libs.contracts.words import LEVEL_CODE, SESSION, SLUG, AssetKind, RelationType, Zone
 
 
 def whole(pattern: str) -> str:
@@ -22,6 +22,7 @@ def whole(pattern: str) -> str:
 
 
 SlugText = Annotated[str, Meta(pattern=whole(SLUG))]
+SessionText = Annotated[str, Meta(pattern=whole(SESSION))]
 LevelText = Annotated[str, Meta(pattern=whole(LEVEL_CODE))]
 KindText = Literal[tuple(one.value for one in AssetKind)]  # type: ignore[valid-type]
 ZoneText = Literal[tuple(one.value for one in Zone)]  # type: ignore[valid-type]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from libs.contracts.commands import FeedItemSubmitted
+from libs.contracts.commands import FeedItemSubmitted, FeedSnapshotMarked
 from libs.contracts.envelope import CloudEvent
 from libs.contracts.events import (
     AssetChanged,
@@ -16,6 +16,7 @@ from libs.contracts.events import (
     ConsumerResumed,
     DeadLettered,
     DeadLetterReleased,
+    FeedFindingChanged,
     FindingChanged,
     ObligationsChanged,
     OverrideChanged,
@@ -64,7 +65,7 @@ _EVERYONE = _SERVICES | {Principal.READER}
 FEED: Final = Topic(
     name="daicho.feed.v1",
     key="network/body/feed/source key",
-    messages=(FeedItemSubmitted,),
+    messages=(FeedItemSubmitted, FeedSnapshotMarked),
     writers=frozenset({Principal.INVENTORY, Principal.FEED}),
     readers=frozenset({Principal.INVENTORY}),
     retention_ms=14 * DAY_MS,
@@ -111,11 +112,11 @@ CONTROL: Final = Topic(
 FINDINGS: Final = Topic(
     name="daicho.findings.v1",
     key="network/body/finding id",
-    messages=(FindingChanged,),
-    writers=frozenset({Principal.CLASSIFICATION}),
+    messages=(FindingChanged, FeedFindingChanged),
+    writers=_SERVICES,
     readers=_EVERYONE,
     compacted=True,
-    description="Which obligations are seen to be met, and which not.",
+    description="Which obligations are seen to be met, and which not; which feeds are silent.",
 )
 DEADLETTERS: Final = Topic(
     name="daicho.deadletter.v1",

@@ -86,6 +86,24 @@ class StandardState(StrEnum):
     SUPERSEDED = "superseded"
 
 
+class SnapshotState(StrEnum):
+    """Of a snapshot of one feed on one network: all that the feed tells of there, told between a beginning and an end.
+
+    `waiting` for a person; `retiring` what it did not have; what is `done`, or anything else below, is for good. Only what is `done`
+    has retired anything: `incomplete` had not as many items as its end said, `expired` no end in time, and `overtaken` a newer one.
+    """
+
+    OPEN = "open"
+    WAITING = "waiting"
+    RETIRING = "retiring"
+    DONE = "done"
+    REFUSED = "refused"
+    INCOMPLETE = "incomplete"
+    ABORTED = "aborted"
+    EXPIRED = "expired"
+    OVERTAKEN = "overtaken"
+
+
 class Audience(StrEnum):
     """Who a duty binds (research/jp-standards.md §4)."""
 
@@ -119,6 +137,10 @@ class Part(StrEnum):
 SLUG = r"^[a-z][a-z0-9_-]{0,39}$"
 Slug = Annotated[str, StringConstraints(pattern=SLUG)]
 """Ids of bodies, networks and feeds: they are parts of keys, so they hold no slash."""
+
+SESSION = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+SessionId = Annotated[str, StringConstraints(pattern=SESSION)]
+"""What a feed calls a snapshot: used once, and a part of keys, so it holds no slash."""
 
 LEVEL_CODE = r"^[0-9A-Z]{1,4}$"
 LevelCode = Annotated[str, StringConstraints(pattern=LEVEL_CODE)]

@@ -165,6 +165,30 @@ PULL_HELD: Final = Metric(
     "Not zero: see whether they are really gone, then `daicho feed pull <feed> --retire <number>`.",
     ("feed",),
 )
+SNAPSHOTS_WAITING: Final = Metric(
+    "daicho_snapshots_waiting",
+    "gauge",
+    "snapshots",
+    "Snapshots that would retire more than their feed's share, and wait for a person.",
+    "Not zero: `daicho feed snapshot list --waiting`, look at what would go, then approve or refuse.",
+    ("feed",),
+)
+FEED_HEARD: Final = Metric(
+    "daicho_feed_heard_seconds",
+    "gauge",
+    "seconds",
+    "Time since a feed was last heard of, or since it is expected to be.",
+    "Over the rhythm that the profile declares: the source does not send; see its own log, and `daicho feed list`.",
+    ("feed",),
+)
+FEED_SILENT: Final = Metric(
+    "daicho_feed_silent",
+    "gauge",
+    "1 or 0",
+    "Whether a feed has not been heard of for longer than the rhythm that it declares.",
+    "1: what it tells of may have changed unseen; see its own log, and `daicho feed list`.",
+    ("feed",),
+)
 EVALUATIONS: Final = Metric(
     "daicho_evaluations_total",
     "counter",
@@ -201,6 +225,9 @@ TABLE: Final = (
     PULLS,
     PULL_AGE,
     PULL_HELD,
+    SNAPSHOTS_WAITING,
+    FEED_HEARD,
+    FEED_SILENT,
     EVALUATIONS,
     DELAY,
 )

@@ -29,6 +29,7 @@ from libs.contracts import (
     Contract,
     DeadLettered,
     DutyRef,
+    FeedFindingChanged,
     FindingChanged,
     Levels,
     OverrideChanged,
@@ -111,7 +112,8 @@ class AssetHandler:
         async for record in _own(log, OBLIGATIONS):
             self._classifier.recall_obligations(record.key or b"", *own.duties(record))
         async for record in _own(log, FINDINGS):
-            self._classifier.recall_finding(decode(FindingChanged, record, max_bytes=MAX_RECORD_BYTES))
+            if not is_of(record, FeedFindingChanged):
+                self._classifier.recall_finding(decode(FindingChanged, record, max_bytes=MAX_RECORD_BYTES))
         letters = await _letters(log)
         async for records in log.read(ASSETS.name, until_committed=True):
             self._classifier.load(self._handled_before(records, letters))
@@ -257,8 +259,9 @@ class Projector:
     async def apply_findings(
         self, connection: Connection, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters
     ) -> None:
-        """Show a batch of findings."""
-        rows = _rows(records, dead_letters, FindingChanged, self._finding)
+        """Show a batch of findings of assets; those of feeds are the inventory's to show."""
+        told = [record for record in records if not is_of(record, FeedFindingChanged)]
+        rows = _rows(told, dead_letters, FindingChanged, self._finding)
         await store.show_findings(connection, self._bodies, rows)
 
     async def apply_assets(

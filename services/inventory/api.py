@@ -35,7 +35,16 @@ from services.inventory import lines, store
 from services.inventory.dead_letters.api import DeadLetterApi
 from services.inventory.domain import Part, Register
 from services.inventory.doors import DOORS, NDJSON, Delivery, Sent, UnreadableError
-from services.inventory.doors.entering import Version, as_problem, check_form, feed_of, media_type, numbered
+from services.inventory.doors.entering import (
+    InSession,
+    Version,
+    as_problem,
+    check_form,
+    feed_of,
+    in_session,
+    media_type,
+    numbered,
+)
 from services.inventory.doors.mapping import FeedMapping
 from services.inventory.doors.netbox import signature_fits
 from services.inventory.idempotency import Attempt
@@ -45,6 +54,8 @@ from services.inventory.ledgers.columns import ColumnsByFeed
 from services.inventory.merges.api import MergeApi
 from services.inventory.netbox_pull.api import PullApi
 from services.inventory.receipts.api import ReceiptApi
+from services.inventory.rhythm.api import RhythmApi
+from services.inventory.snapshots.api import SnapshotApi
 from services.inventory.worker import PASSED_OVER, Clock
 
 VERSION: Final = "1"
@@ -156,6 +167,8 @@ class Api:
     ) -> None:
         self.receipts = ReceiptApi(sessions, profile)
         self.pulls = PullApi(sessions, profile, clock)
+        self.snapshots = SnapshotApi(sessions, intake, profile, clock)
+        self.rhythm = RhythmApi(sessions, profile)
         self.ledgers = LedgerApi(sessions, intake, profile, earlier, columns or ColumnsByFeed(), clock)
         self.merges = MergeApi(sessions, profile, clock)
         self.dead_letters = DeadLetterApi(sessions, profile, kafka, caps, clock)
@@ -206,7 +219,12 @@ class Api:
             add(route)
 
     async def items(
-        self, feed: Slug, request: Request, caller: Feeder, traceparent: Annotated[str | None, Header()] = None
+        self,
+        feed: Slug,
+        request: Request,
+        caller: Feeder,
+        snapshot: InSession = None,
+        traceparent: Annotated[str | None, Header()] = None,
     ) -> Accepted | Response:
         """Items in the plain feed format: `{"items": […]}`, at most 1,000, all of them or none; or as NDJSON, one a line.
 
@@ -216,9 +234,10 @@ class Api:
         declared = feed_of(self._profile, feed, caller)
         if media_type(content_type := request.headers.get("content-type", "")) == NDJSON:
             check_form(declared, DOORS["items"].format, content_type, DOORS["items"].media)
-            reader = lines.LineReader(declared, lambda item: _may_speak(item, declared, caller))
+            reader = lines.LineReader(declared, lambda item: _may_speak(item, declared, caller), snapshot)
             return await lines.take(request, reader, self._intake, traceparent)
-        sent = Sent(await lines.body_within(request, DOORS["items"].max_bytes), declared)
+        content = await lines.body_within(request, DOORS["items"].max_bytes)
+        sent = Sent(content, declared, snapshot=snapshot)
         return await self._deliver("items", request, sent, traceparent, caller)
 
     async def records(
@@ -227,6 +246,7 @@ class Api:
         request: Request,
         caller: Feeder,
         version: Version = None,
+        snapshot: InSession = None,
         traceparent: Annotated[str | None, Header()] = None,
     ) -> Accepted:
         """Records of any table, `{"records": [{…}, …]}`, at most 1,000, read by the feed's mapping: all of them or none.
@@ -234,7 +254,7 @@ class Api:
         `version` is of records for which the mapping names none; without it the time counts, in microseconds.
         """
         sent = await self._unnumbered(feed, request, caller, version)
-        return await self._deliver("records", request, sent, traceparent, caller)
+        return await self._deliver("records", request, sent._replace(snapshot=snapshot), traceparent, caller)
 
     async def glpi(
         self,
@@ -257,10 +277,15 @@ class Api:
         return Sent(await request.body(), declared, numbered(version, self._clock()), self._mappings.get(feed))
 
     async def netbox_objects(
-        self, feed: Slug, request: Request, caller: Feeder, traceparent: Annotated[str | None, Header()] = None
+        self,
+        feed: Slug,
+        request: Request,
+        caller: Feeder,
+        snapshot: InSession = None,
+        traceparent: Annotated[str | None, Header()] = None,
     ) -> Accepted:
         """Objects as NetBox's REST API lists them, `{"object_type": "dcim.device", "objects": […]}`: all of them or none."""
-        sent = Sent(await request.body(), feed_of(self._profile, feed, caller))
+        sent = Sent(await request.body(), feed_of(self._profile, feed, caller), snapshot=snapshot)
         return await self._deliver("netbox/objects", request, sent, traceparent, caller)
 
     async def assets(
@@ -364,7 +389,8 @@ class Api:
         except UnreadableError as error:
             raise as_problem(error) from None
         self._check_bodies(delivery, sent.feed, caller)
-        receipts = await self._intake.accept(delivery.items, traceparent)
+        items = [in_session(item, sent.snapshot) for item in delivery.items]
+        receipts = await self._intake.accept(items, traceparent)
         self._items.labels(sent.feed.id, PASSED_OVER).inc(delivery.passed_over)
         return Accepted(receipts=tuple(receipts), passed_over=delivery.passed_over)
 
@@ -425,6 +451,6 @@ def create_app(
     """The service's application, without its health routes; does no I/O."""
     app = secured_app("Daicho inventory", verifier, version=VERSION, metrics=metrics)
     app.include_router(api.router(SignedByFeed(profile, secrets)))
-    for part in (api.ledgers, api.receipts, api.pulls, api.merges, api.dead_letters):
+    for part in (api.ledgers, api.receipts, api.pulls, api.snapshots, api.rhythm, api.merges, api.dead_letters):
         app.include_router(part.router())
     return app

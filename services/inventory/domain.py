@@ -38,6 +38,8 @@ MOVED: Final = "moved"
 """Reason of the event by which an asset leaves its body for another."""
 MATCHED: Final = "matched"
 """Reason of the event by which relations follow a source to the asset that it was known again in."""
+OMITTED: Final = "not-in-snapshot"
+"""Reason of the event by which an asset changes because a snapshot of its feed did not have it."""
 
 _ACTIVE: Final = AssetStatus.ACTIVE.value
 _RETIRED: Final = AssetStatus.RETIRED.value
@@ -333,6 +335,16 @@ class Register:
             self._links[Source(link.feed, link.source_key)] = link
         return Move(gone, self._revise(asset_id, self._composed(asset_id), {"actor": actor, "reason": reason}))
 
+    def omit(self, source: Source, session: str) -> Decision:
+        """A snapshot of its feed did not have what a known source tells of: its word is over until the feed tells of it again.
+
+        The version that it told last may be told again, for a snapshot says only that it was not there: what it leaves is one below.
+        """
+        link = self._links[source]
+        after = link._replace(source_version=link.source_version - 1, gone=True)
+        change = {"feed": source.feed, "source_key": source.source_key, "snapshot": session, "reason": OMITTED}
+        return self._retired(source, link, after, change)
+
     def move(self, sources: Iterable[Source], into: str, changes: MoveChanges) -> Move:
         """Let sources tell of another asset, and compose anew both and all else that is known here, for relations lead elsewhere now.
 
@@ -385,13 +397,15 @@ class Register:
 
     def _take_retirement(self, source: Source, link: Link, item: Item) -> Decision:
         after = link._replace(source_version=item.source_version, gone=True)
+        return self._retired(source, link, after, _change_of(item))
+
+    def _retired(self, source: Source, link: Link, after: Link, change: dict[str, Any]) -> Decision:
         if self._remember(source, after) == 1:
             before = self.held(link.asset_id).state
             state = None if before is None else {**before, "status": _RETIRED}
         else:
             state = self._composed(link.asset_id)
-        revisions = self._revise(link.asset_id, state, _change_of(item))
-        return self._decision(link, after, revisions)
+        return self._decision(link, after, self._revise(link.asset_id, state, change))
 
     def _take_content(self, link: Link, reading: Reading) -> Decision:
         item, source, content, found_by = reading.item, reading.source, reading.content, reading.digests

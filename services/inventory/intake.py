@@ -9,7 +9,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import structlog
 from aiokafka import AIOKafkaProducer
@@ -22,8 +22,10 @@ from libs.bus.waiting import within
 from libs.contracts import (
     FeedItem,
     FeedItemSubmitted,
+    FeedSnapshotMarked,
     ProblemType,
     Profile,
+    SnapshotMark,
     kafka_headers,
     make_key,
     source_urn,
@@ -32,7 +34,10 @@ from libs.contracts.topics import FEED, MAX_VALUE_BYTES
 from libs.observability import ProbeResult, child_of
 from libs.security import FieldError, ProblemError
 from services.inventory.backpressure import SOON, Bounds, Gate
+from services.inventory.snapshots.domain import OF_NO_BODY, key_of_mark
 from services.inventory.worker import Clock
+
+FeedEvent: TypeAlias = FeedItemSubmitted | FeedSnapshotMarked
 
 PATIENCE: Final = 10.0
 """Seconds in which the broker must have taken a delivery."""
@@ -128,17 +133,7 @@ class Intake:
             return []
         now = self._clock()
         events = [submission(self._profile, item, now, child_of(traceparent)) for item in items]
-        values = [value_of(event) for event in events]
-        _check_sizes(values)
-        self._gate.enter(items[0].feed, [len(value) for value in values])
-        try:
-            places = await self._written(events, values)
-        except (KafkaError, OSError, TimeoutError) as error:
-            _log.warning("feed topic takes nothing", error=type(error).__name__)
-            if not isinstance(error, TimeoutError):
-                await self.stop()
-            raise ProblemError(ProblemType.BUSY, "inventory.broker_busy", headers={"Retry-After": SOON}) from error
-        self._gate.backlog.add(items[0].feed, [(place.partition, place.offset) for place in places])
+        places = await self._put(events)
         return [
             Receipt.of(
                 Ticket(place.partition, place.offset, item.body, item.feed, item.source_key, item.source_version)
@@ -146,7 +141,26 @@ class Intake:
             for item, place in zip(items, places, strict=True)
         ]
 
-    async def _written(self, events: Sequence[FeedItemSubmitted], values: Sequence[bytes]) -> list[Any]:
+    async def mark(self, marks: Sequence[SnapshotMark], traceparent: str | None) -> None:
+        """Write where a feed's snapshot begins or ends, behind all that was accepted before; as `accept`."""
+        now = self._clock()
+        await self._put([marked(self._profile, mark, now, child_of(traceparent)) for mark in marks])
+
+    async def _put(self, events: Sequence[FeedEvent]) -> list[Any]:
+        feed, values = events[0].data.feed, [value_of(event) for event in events]
+        _check_sizes(values)
+        self._gate.enter(feed, [len(value) for value in values])
+        try:
+            places = await self._written(events, values)
+        except (KafkaError, OSError, TimeoutError) as error:
+            _log.warning("feed topic takes nothing", error=type(error).__name__)
+            if not isinstance(error, TimeoutError):
+                await self.stop()
+            raise ProblemError(ProblemType.BUSY, "inventory.broker_busy", headers={"Retry-After": SOON}) from error
+        self._gate.backlog.add(feed, [(place.partition, place.offset) for place in places])
+        return places
+
+    async def _written(self, events: Sequence[FeedEvent], values: Sequence[bytes]) -> list[Any]:
         sent: list[asyncio.Future[Any]] = []
         async with asyncio.timeout(self._patience):
             try:
@@ -179,7 +193,7 @@ class Intake:
                 self._producer = producer
             return self._producer
 
-    async def _send(self, producer: AIOKafkaProducer, event: FeedItemSubmitted, value: bytes) -> asyncio.Future[Any]:
+    async def _send(self, producer: AIOKafkaProducer, event: FeedEvent, value: bytes) -> asyncio.Future[Any]:
         key = key_of(event)
         future: asyncio.Future[Any] = await producer.send(FEED.name, key=key, value=value, headers=kafka_headers(event))
         future.add_done_callback(partial(self._arrived, event.data.feed, len(value)))
@@ -206,12 +220,27 @@ def submission(profile: Profile, item: FeedItem, now: datetime, traceparent: str
     )
 
 
-def key_of(event: FeedItemSubmitted) -> bytes:
+def marked(profile: Profile, mark: SnapshotMark, now: datetime, traceparent: str) -> FeedSnapshotMarked:
+    """A snapshot's mark as it goes to the feed topic."""
+    return FeedSnapshotMarked(
+        id=secrets.token_hex(16),
+        source=source_urn(profile.municipality, OF_NO_BODY, mark.feed),
+        subject=mark.session,
+        time=now,
+        network=mark.network,
+        traceparent=traceparent,
+        data=mark,
+    )
+
+
+def key_of(event: FeedEvent) -> bytes:
+    if isinstance(event, FeedSnapshotMarked):
+        return key_of_mark(event)
     item = event.data
     return make_key(event.network or "", item.body, item.feed, item.source_key)
 
 
-def value_of(event: FeedItemSubmitted) -> bytes:
+def value_of(event: FeedEvent) -> bytes:
     """What an item leaves out is not written."""
     return event.model_dump_json(exclude_none=True).encode()
 

@@ -10,7 +10,17 @@ import msgspec
 from msgspec import Meta, Struct
 
 from libs.contracts import FeedItem, FeedItemSubmitted
-from libs.contracts.structs import NUL, DeclaredStruct, EventStruct, KindText, RelationText, SlugText, ZoneText, whole
+from libs.contracts.structs import (
+    NUL,
+    DeclaredStruct,
+    EventStruct,
+    KindText,
+    RelationText,
+    SessionText,
+    SlugText,
+    ZoneText,
+    whole,
+)
 from libs.contracts.topics import MAX_VALUE_BYTES
 from libs.contracts.words import FACT_NAME, AssetKind
 
@@ -53,6 +63,7 @@ class ItemStruct(Struct, frozen=True, gc=False, forbid_unknown_fields=True):
     reason: _Text | None = None
     observed_at: Annotated[datetime, Meta(tz=True)] | None = None
     kept: Annotated[tuple[str, ...], Meta(max_length=0)] = ()
+    snapshot: SessionText | None = None
 
 
 class SubmittedStruct(EventStruct, kw_only=True, gc=False):

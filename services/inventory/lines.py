@@ -16,6 +16,7 @@ from libs.contracts import Feed, FeedItem, ProblemType
 from libs.security import ProblemError
 from libs.security.problems import MAX_FIELDS, language_of
 from services.inventory.doors import NDJSON, Fault, UnreadableError
+from services.inventory.doors.entering import in_session
 from services.inventory.doors.ndjson import Line, Lines, read_line
 from services.inventory.intake import Intake, Receipt
 
@@ -32,15 +33,15 @@ Answer = dict[str, Any]
 class LineReader:
     """What a caller may send as a feed, a line at a time."""
 
-    def __init__(self, feed: Feed, may_speak: Callable[[FeedItem], bool]) -> None:
-        self._feed, self._may_speak = feed, may_speak
+    def __init__(self, feed: Feed, may_speak: Callable[[FeedItem], bool], snapshot: str | None = None) -> None:
+        self._feed, self._may_speak, self._snapshot = feed, may_speak, snapshot
 
     def read(self, line: Line) -> FeedItem:
         """Raises UnreadableError."""
         item = read_line(self._feed, line)
         if not self._may_speak(item):
             raise UnreadableError([Fault("/body", "inventory.not_your_body", feed=self._feed.id)])
-        return item
+        return in_session(item, self._snapshot)
 
 
 async def take(request: Request, reader: LineReader, intake: Intake, traceparent: str | None) -> Response:

@@ -30,7 +30,9 @@ from services.inventory.dead_letters.projector import PROJECTION, LetterProjecto
 from services.inventory.debezium import ChangeHandler, group_of
 from services.inventory.intake import Intake
 from services.inventory.netbox_pull.room import NetboxRoom
+from services.inventory.rhythm.watch import RhythmWatch
 from services.inventory.settings import MigrationSettings, Settings
+from services.inventory.snapshots.keeper import SnapshotKeeper
 from services.inventory.worker import GROUP, FeedWriter
 
 ROOMS: Final = ("api", "worker", "relay", "pull", "debezium")
@@ -60,7 +62,7 @@ class Service:
         self._stack.push_async_callback(pool.close)
         self._probes.append(PostgresProbe(pool))
         if "worker" in rooms:
-            self._work += [self._worker(pool), *self._letters(pool)]
+            self._work += [*self._worker(pool), *self._letters(pool)]
         if "relay" in rooms:
             self._work.append(self._relay(pool))
         if "pull" in rooms:
@@ -70,11 +72,13 @@ class Service:
         await self._serve(with_api="api" in rooms)
         await run_rooms(self._work)
 
-    def _worker(self, pool: Pool) -> Coroutine[Any, Any, None]:
+    def _worker(self, pool: Pool) -> list[Coroutine[Any, Any, None]]:
         writer = FeedWriter(self._profile, utc_now, self._metrics)
         worker = OffsetConsumer(self._subscription(GROUP, FEED.name), pool, writer.apply, writer.prepare)
-        self._probes.append(worker)
-        return worker.run()
+        keeper = SnapshotKeeper(pool, self._profile, utc_now, self._metrics)
+        rhythm = RhythmWatch(pool, self._profile, utc_now, self._metrics, worker.is_behind)
+        self._probes += [worker, keeper, rhythm]
+        return [worker.run(), keeper.run(), rhythm.run()]
 
     def _letters(self, pool: Pool) -> list[Coroutine[Any, Any, None]]:
         projector = LetterProjector(self._profile)

@@ -4,16 +4,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from itertools import groupby
 from typing import Final, TypeAlias
 
 from libs.bus import Connection, ConsumerRecord, PartitionDeadLetters, Rejected, decode
 from libs.bus.decoding import sentence
 from libs.bus.handlers import Apply
 from libs.bus.waiting import in_parts
-from libs.contracts import FeedItemSubmitted, Profile
+from libs.contracts import FeedItemSubmitted, FeedSnapshotMarked, Profile, Reason
 from libs.observability import Metrics
 from libs.observability.metrics import FEED_ITEMS
 from services.inventory import store
@@ -28,6 +29,8 @@ from services.inventory.domain import (
 )
 from services.inventory.items import Item, Submitted, submitted
 from services.inventory.receipts.store import note
+from services.inventory.snapshots.domain import check_mark
+from services.inventory.snapshots.marking import note_told, take_mark
 
 GROUP: Final = "inventory"
 """Consumer group on the feed topic, and the name under which dead letters and offsets are kept."""
@@ -38,7 +41,8 @@ PASSED_OVER: Final = "passed_over"
 """What a door takes note of and the register does not keep."""
 
 Clock: TypeAlias = Callable[[], datetime]
-Read: TypeAlias = Submitted | Rejected
+Read: TypeAlias = Submitted | FeedSnapshotMarked | Rejected
+_NO_ITEM: Final = (FeedSnapshotMarked, Rejected)
 
 
 class FeedWriter:
@@ -52,7 +56,8 @@ class FeedWriter:
     async def apply(
         self, connection: Connection, records: Sequence[ConsumerRecord], dead_letters: PartitionDeadLetters
     ) -> None:
-        """Reconcile a batch with the register, in order, and write what it changes."""
+        """Reconcile a batch with the register, in order, and write what it changes; where a snapshot begins or ends, what was told
+        before is written first."""
         await (await self.prepare(records))(connection, records, dead_letters)
 
     async def prepare(self, records: Sequence[ConsumerRecord]) -> Apply:
@@ -62,7 +67,7 @@ class FeedWriter:
         async for part in in_parts(records):
             for record in part:
                 event = read[record.offset] = _read(self._profile, record)
-                if not isinstance(event, Rejected):
+                if not isinstance(event, _NO_ITEM):
                     readings.of(event.data)
         return partial(self._write, read, readings)
 
@@ -74,13 +79,44 @@ class FeedWriter:
         records: Sequence[ConsumerRecord],
         dead_letters: PartitionDeadLetters,
     ) -> None:
-        events = (read[record.offset] for record in records)
-        items = [event.data for event in events if not isinstance(event, Rejected)]
-        register = await self._register(connection, items, readings)
+        now = self._clock()
         decisions: dict[int, Decision] = {}
-        batch = self._fold(register, records, read, dead_letters, decisions)
+        for is_mark, piece in groupby(records, lambda one: isinstance(read[one.offset], FeedSnapshotMarked)):
+            if is_mark:
+                await self._mark(connection, list(piece), read, dead_letters, now)
+            else:
+                await self._take(connection, list(piece), read, readings, dead_letters, decisions, now)
+        await note(connection, records, decisions, now)
+
+    async def _take(
+        self,
+        connection: Connection,
+        records: Sequence[ConsumerRecord],
+        read: Mapping[int, Read],
+        readings: Readings,
+        dead_letters: PartitionDeadLetters,
+        decisions: dict[int, Decision],
+        now: datetime,
+    ) -> None:
+        told = list(_told(records, read))
+        register = await self._register(connection, [event.data for _, event in told], readings)
+        batch = self._fold(register, records, read, dead_letters, decisions, now)
         await store.write(connection, batch)
-        await note(connection, records, decisions, batch.recorded_at)
+        heard = [(event.data, offset in decisions) for offset, event in told]
+        await note_told(connection, self._profile, heard, records[0].partition, now)
+
+    async def _mark(
+        self,
+        connection: Connection,
+        records: Sequence[ConsumerRecord],
+        read: Mapping[int, Read],
+        dead_letters: PartitionDeadLetters,
+        now: datetime,
+    ) -> None:
+        for record, event in dead_letters.sift(records, lambda one: read[one.offset]):
+            if isinstance(event, FeedSnapshotMarked):
+                await store.enter(connection, self._profile.body_by_id, [event.data.network])
+                await take_mark(connection, self._profile, event.data, record.partition, now)
 
     async def _register(self, connection: Connection, items: Sequence[Item], readings: Readings) -> Register:
         """The part of the register that the items are about, held against other writers."""
@@ -104,9 +140,9 @@ class FeedWriter:
         read: Mapping[int, Read],
         dead_letters: PartitionDeadLetters,
         decisions: dict[int, Decision],
+        now: datetime,
     ) -> store.Batch:
         """The batch to write; `decisions` are added to, by offset."""
-        now = self._clock()
         batch = store.Batch(now, Scribe(self._profile.municipality, now))
         outcomes: Counter[tuple[str, str]] = Counter()
 
@@ -121,10 +157,33 @@ class FeedWriter:
         for record, (event, decision) in dead_letters.sift(records, taken):
             decisions[record.offset] = decision
             outcomes[event.data.feed, decision.outcome.value] += 1
-            _add(batch, register, event, decision)
+            add_decision(batch, register, decision, event.data.body, event.traceparent)
         for (feed, outcome), items in outcomes.items():
             self._items.labels(feed, outcome).inc(items)
         return batch
+
+
+def add_decision(
+    batch: store.Batch, register: Register, decision: Decision, body: str, traceparent: str | None = None
+) -> None:
+    """Let the batch write down what was decided of a source; `body` is that of its link where there is no asset yet."""
+    link, state = decision.link, decision.held.state
+    links = [link] if decision.news else []
+    if any(revision.before is None for revision in decision.revisions):
+        # the asset has come to a body: all that is told of it is of that body now
+        links = register.links_of(link.asset_id)
+    for one in links:
+        batch.links[Source(one.feed, one.source_key)] = (one, state["body"] if state else body)
+    batch.keys.update((key, link.feed, link.source_key) for key in decision.keys)
+    for candidate in decision.candidates:
+        store.propose(batch, register, candidate)
+    store.add(batch, decision.revisions, traceparent)
+
+
+def _told(records: Sequence[ConsumerRecord], read: Mapping[int, Read]) -> Iterator[tuple[int, Submitted]]:
+    for record in records:
+        if not isinstance(event := read[record.offset], _NO_ITEM):
+            yield record.offset, event
 
 
 def _taken(register: Register, read: Read) -> tuple[Submitted, Decision]:
@@ -136,29 +195,27 @@ def _taken(register: Register, read: Read) -> tuple[Submitted, Decision]:
         raise _rejected(refused) from None
 
 
-def _add(batch: store.Batch, register: Register, event: Submitted, decision: Decision) -> None:
-    item, link, state = event.data, decision.link, decision.held.state
-    links = [link] if decision.news else []
-    if any(revision.before is None for revision in decision.revisions):
-        # the asset has come to a body: all that is told of it is of that body now
-        links = register.links_of(link.asset_id)
-    for one in links:
-        batch.links[Source(one.feed, one.source_key)] = (one, state["body"] if state else item.body)
-    batch.keys.update((key, item.feed, item.source_key) for key in decision.keys)
-    for candidate in decision.candidates:
-        store.propose(batch, register, candidate)
-    store.add(batch, decision.revisions, event.traceparent)
-
-
 def _read(profile: Profile, record: ConsumerRecord) -> Read:
     try:
         event = submitted(record.value) or decode(FeedItemSubmitted, record)
         check_authority(profile, event, record.key)
     except Rejected as rejected:
-        return rejected
+        return _read_mark(profile, record, rejected) if rejected.reason is Reason.UNKNOWN_TYPE else rejected
     except Refused as refused:
         return _rejected(refused)
     return event
+
+
+def _read_mark(profile: Profile, record: ConsumerRecord, as_item: Rejected) -> FeedSnapshotMarked | Rejected:
+    """The mark that a record is which is no item; as for an item where it is no mark either."""
+    try:
+        mark = decode(FeedSnapshotMarked, record)
+        check_mark(profile, mark, record.key)
+    except Rejected as rejected:
+        return as_item if rejected.reason is Reason.UNKNOWN_TYPE else rejected
+    except Refused as refused:
+        return _rejected(refused)
+    return mark
 
 
 def _rejected(refused: Refused) -> Rejected:

@@ -21,6 +21,7 @@ from tests.benchmarks import (
     inventory_ingest,
     reclassify,
     restart,
+    snapshot_unchanged,
     what_if,
 )
 from tests.benchmarks.place import Place
@@ -32,6 +33,7 @@ SCENARIOS = {
         classification_stream,
         inventory_ingest,
         inventory_changes,
+        snapshot_unchanged,
         deep_and_wide,
         what_if,
         reclassify,

@@ -29,8 +29,9 @@ COUNT = 20_000
 BATCH = 2_000
 _TABLES = {"asset": "updated_at", "asset_revision": "recorded_at", "outbox": "created_at"}
 """The tables of the floor, and when a row of each was written."""
-_EMPTY = """
-TRUNCATE asset, asset_revision, asset_relation, source_link, match_key, merge_candidate, outbox, parked_key, consumer_offset, feed_outcomes
+EMPTY = """
+TRUNCATE asset, asset_revision, asset_relation, source_link, match_key, merge_candidate, outbox, parked_key, consumer_offset, feed_outcomes,
+  feed_snapshot, snapshot_mention, snapshot_missing, feed_heard
 RESTART IDENTITY
 """
 _SCHEMA = "floor"
@@ -48,7 +49,7 @@ async def run(place: Place, count: int, rounds: int) -> Result:
 async def measure(place: Place, name: str, count: int, rounds: int, *, changed: bool) -> Result:
     """Assets that are new to the register, or each `changed` once after that: of these, only the changes are measured."""
     await place.make_topics()
-    await _provision(place)
+    await provision_inventory(place)
     seconds: dict[str, list[float]] = {"ours": [], "floor": []}
     work: dict[str, Any] = {}
     settings = PostgresSettings(dsn=SecretStr(place.stack.postgres_dsn("inventory", "inventory")))
@@ -58,7 +59,7 @@ async def measure(place: Place, name: str, count: int, rounds: int, *, changed: 
         async with await create_pool(settings) as pool:
             for _ in range(rounds):
                 await place.empty([FEED])
-                await superuser.execute(_EMPTY)
+                await superuser.execute(EMPTY)
                 if changed:
                     await _ours(place, pool, told_first(count), count)
                     await superuser.execute("TRUNCATE outbox")
@@ -83,7 +84,8 @@ async def measure(place: Place, name: str, count: int, rounds: int, *, changed: 
     )
 
 
-async def _provision(place: Place) -> None:
+async def provision_inventory(place: Place) -> None:
+    """The service's database, migrated, with its own roles."""
     stack, owner = place.stack, owner_of("inventory")
     passwords = stack.postgres_password(owner), stack.postgres_password("inventory")
     await provision(stack.postgres_dsn("postgres", "postgres"), "inventory", *passwords)

@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 
 class Sent(NamedTuple):
-    """What came to a door: the bytes and the feed that sent them; `version` is of what does not bear one, and `mapping` the feed's own."""
+    """What came to a door: the bytes and the feed that sent them; `version` is of what does not bear one, and `mapping` the feed's own.
+
+    `snapshot` is the session of the items that bear none.
+    """
 
     content: bytes
     feed: Feed
     version: int | None = None
     mapping: FeedMapping | None = None
+    snapshot: str | None = None
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,15 @@ from typing import Annotated
 
 from fastapi import Query
 
-from libs.contracts import Feed, ProblemType, Profile
+from libs.contracts import Feed, FeedItem, ProblemType, Profile
+from libs.contracts.words import SessionId
 from libs.security import FieldError, Identity, ProblemError
 from services.inventory.doors.delivery import UnreadableError
 
 Version = Annotated[int | None, Query(ge=0, le=2**63 - 1)]
 """Of what does not bear one itself."""
+InSession = Annotated[SessionId | None, Query()]
+"""The snapshot that items are of; one that bears a session itself keeps it."""
 
 
 def feed_of(profile: Profile, feed: str, caller: Identity) -> Feed:
@@ -41,6 +44,11 @@ def media_type(content_type: str) -> str:
 def numbered(version: int | None, now: datetime) -> int:
     """The version given, or else the time, in microseconds."""
     return int(now.timestamp() * 1_000_000) if version is None else version
+
+
+def in_session(item: FeedItem, snapshot: str | None) -> FeedItem:
+    """The item as a part of a snapshot, if it bears no session itself."""
+    return item if snapshot is None or item.snapshot else item.model_copy(update={"snapshot": snapshot})
 
 
 def as_problem(error: UnreadableError) -> ProblemError:

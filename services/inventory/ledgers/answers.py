@@ -57,9 +57,13 @@ class LedgerReceipt(Receipt):
 
 
 class LedgerAccepted(BaseModel):
-    """`accepted` rows have their receipts in the order of the file, unless only their number was asked for; the `refused` faults are of rows that were left out."""
+    """`accepted` rows have their receipts in the order of the file, unless only their number was asked for; the `refused` faults are of rows that were left out.
+
+    `snapshot` is the session in which they were told, where the ledger was imported as a snapshot.
+    """
 
     accepted: int
+    snapshot: str | None = None
     receipts: tuple[LedgerReceipt, ...] = ()
     decisions: tuple[Decision, ...] = ()
     refused: tuple[LedgerFault, ...] = ()

@@ -18,7 +18,7 @@ from libs.persistence import Sessions
 from libs.security import FieldError, Identity, ProblemError, Role, authenticated
 from libs.security.problems import MAX_FIELDS
 from services.inventory.doors import UnreadableError
-from services.inventory.doors.entering import Version, as_problem, check_form, feed_of, numbered
+from services.inventory.doors.entering import Version, as_problem, check_form, feed_of, in_session, numbered
 from services.inventory.intake import Intake
 from services.inventory.ledgers.answers import LedgerAccepted, LedgerChecked, LedgerReceipt, sheet_told
 from services.inventory.ledgers.checking import Check
@@ -27,6 +27,7 @@ from services.inventory.ledgers.exporting import Export, Exported, Format, Wante
 from services.inventory.ledgers.reading import Ledger
 from services.inventory.ledgers.spooling import Sifted, Spool, answer_of, body_of, room, sent_from, temporary
 from services.inventory.ledgers.writing import CsvWriter, Encoding, XlsxWriter
+from services.inventory.snapshots.domain import beginning, ending, new_session
 from services.inventory.worker import Clock
 
 FORM: Final = "csv"
@@ -95,24 +96,33 @@ class LedgerApi:
         version: Version = None,
         mode: Mode = "file",
         receipts: bool = True,
+        snapshot: bool = False,
         traceparent: Annotated[str | None, Header()] = None,
     ) -> Response:
         """A ledger of one body as CSV (UTF-8 or cp932) or XLSX.
 
         `mode=file`: all rows or none. `mode=rows`: good rows are accepted, and what is wrong with the others is in `refused`.
-        Without `version` the time counts, in microseconds. `receipts=false` answers with their number alone.
+        Without `version` the time counts, in microseconds. `receipts=false` answers with their number alone. `snapshot=true`: the ledger is
+        all that its feed has of the body, and what is not in it is retired, as at the end of a snapshot; unless a row was refused.
         """
+        session = new_session() if snapshot else None
         ledger = self._ledger(feed, body, request, caller, version)
         async with self._sifted(request, ledger) as sifted:
             if sifted.refused and (mode == "file" or not sifted.rows.count):
                 raise _refusal(sifted)
             kept = Spool()
             try:
+                if session is not None:
+                    await self._intake.mark(beginning(self._profile, feed, session, [body]), traceparent)
                 for rows in sifted.batches(BATCH):
-                    taken = await self._intake.accept([row.item for row in rows], traceparent)
+                    items = [in_session(row.item, session) for row in rows]
+                    taken = await self._intake.accept(items, traceparent)
                     for row, receipt in zip(rows, taken, strict=True) if receipts else ():
                         kept.add(to_json(LedgerReceipt(sheet=row.sheet, row=row.row, **receipt.model_dump())))
-                known = {"accepted": sifted.rows.count, **_told_of(sifted)}
+                if session is not None:
+                    items_sent = {body: sifted.rows.count + sifted.refused}
+                    await self._intake.mark(ending(self._profile, feed, session, items_sent), traceparent)
+                known = {"accepted": sifted.rows.count, "snapshot": session, **_told_of(sifted)}
                 lists = {"receipts": kept, "decisions": sifted.decisions, "refused": sifted.faults}
                 answer = await asyncio.to_thread(answer_of, known, lists)
             finally:

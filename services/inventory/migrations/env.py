@@ -6,9 +6,11 @@ from services.inventory import idempotency
 from services.inventory.dead_letters import store as dead_letters
 from services.inventory.netbox_pull import store as netbox_pull
 from services.inventory.receipts import store as receipts
+from services.inventory.rhythm import store as rhythm
+from services.inventory.snapshots import store as snapshots
 from services.inventory.store import Base
 
-MODELS = (dead_letters, receipts, idempotency, netbox_pull)
+MODELS = (dead_letters, receipts, idempotency, netbox_pull, snapshots, rhythm)
 """Each adds its tables to `Base` when it is imported."""
 
 run(Base.metadata)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from libs.contracts import NetboxPull
 from services.inventory.doors.netbox import Fields
+from services.inventory.share import needs_a_person
 
 
 class Trouble(StrEnum):
@@ -149,9 +150,9 @@ def wanted(changes: Iterable[Change], fields: Fields) -> Wanted:
 
 
 def over_share(known: Iterable[str], gone: Iterable[str], share: float) -> Mapping[str, int]:
-    """By type of object, how many would go, where that is more than the share of those known; keys are source keys."""
+    """By type of object, how many would go, where that is for a person to decide; keys are source keys."""
     of_type, going = (Counter(key.partition(":")[0] for key in keys) for keys in (known, gone))
-    return {name: count for name, count in going.items() if count > share * of_type[name]}
+    return {name: count for name, count in going.items() if needs_a_person(count, of_type[name], share)}
 
 
 def missing(known: Mapping[str, Held], present: Set[str], fields: Fields) -> dict[str, Held]:

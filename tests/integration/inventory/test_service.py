@@ -356,6 +356,67 @@ class TestLedger:
         assert answer.status_code == 403
 
 
+class TestSnapshots:
+    """Of bodies of which nothing else is told here."""
+
+    async def ended(self, client: httpx.AsyncClient, session: str) -> tuple[Any, ...]:
+        """State, accepted and retired of the only part of a session, once it has come to its end."""
+        async with asyncio.timeout(30):
+            while True:
+                found = (await client.get("/v1/snapshots", params={"session": session})).json()["items"]
+                if found and found[0]["state"] not in ("open", "retiring"):
+                    (one,) = found
+                    return one["state"], one["accepted"], one["retired"]
+                await asyncio.sleep(0.1)
+
+    async def test_what_a_session_over_http_does_not_tell_is_retired_on_its_own_network_alone(self, as_: As) -> None:
+        feeder = as_("feed-cmdb")
+        await told(feeder, *[item(f"E-{number}", body="equity") for number in range(3)])
+        await told(feeder, item("E-elsewhere", body="education"))
+        begun = (await feeder.post("/v1/feeds/cmdb/snapshots", json={"bodies": ["equity"]})).json()
+        session = begun["session"]
+        plain = {"items": [item("E-0", body="equity")]}
+        answer = await feeder.post("/v1/feeds/cmdb/items", params={"snapshot": session}, json=plain)
+        assert answer.status_code == 202, answer.text
+        line = json.dumps(item("E-1", body="equity")).encode()
+        lines = {"content-type": "application/x-ndjson"}
+        answer = await feeder.post("/v1/feeds/cmdb/items", params={"snapshot": session}, content=line, headers=lines)
+        assert answer.status_code == 202, answer.text
+        answer = await feeder.post(f"/v1/feeds/cmdb/snapshots/{session}/end", json={"items": {"equity": 2}})
+        assert (answer.status_code, answer.json()) == (202, begun)
+
+        assert await self.ended(feeder, session) == ("done", 2, 1)
+        gone = (await as_("body-equity").get(f"/v1/assets/{id_of('E-2')}/history")).json()["items"][0]
+        assert (gone["asset"]["status"], gone["change"]["snapshot"]) == ("retired", session)
+        assert gone["change"]["reason"] == "not-in-snapshot"
+        stays = (await as_("body-education").get(f"/v1/assets/{id_of('E-elsewhere')}")).json()
+        assert stays["status"] == "active"
+        listed = {one["feed"]: one for one in (await as_("body-equity").get("/v1/feeds")).json()}
+        assert (listed["cmdb"]["bodies"], listed["cmdb"]["silent_since"]) == (["equity"], None)
+        assert listed["cmdb"]["heard_at"] is not None
+
+    async def test_a_ledger_is_all_there_is_if_that_is_asked_for_and_no_row_is_refused(self, as_: As) -> None:
+        feeder, header = as_("feed-ledger"), "台帳番号,情報資産名,種類\r\n"
+        rows = [f"L-{number},名簿,情報\r\n" for number in range(3)]
+
+        async def import_(content: str, **query: str) -> dict[str, Any]:
+            answer = await feeder.post(
+                "/v1/feeds/ledger/ledger",
+                params={"body": "equity", "snapshot": "true", **query},
+                content=(header + content).encode(),
+                headers={"content-type": "text/csv"},
+            )
+            assert answer.status_code == 202, answer.text
+            return dict(answer.json())
+
+        first = await import_("".join(rows))
+        assert await self.ended(feeder, first["snapshot"]) == ("done", 3, 0)
+        wrong = await import_(rows[0] + "L-1,名簿,車\r\n", mode="rows")
+        assert await self.ended(feeder, wrong["snapshot"]) == ("incomplete", 1, 0)
+        last = await import_(rows[0] + rows[1])
+        assert await self.ended(feeder, last["snapshot"]) == ("done", 2, 1)
+
+
 class TestRetire:
     async def test_a_person_retires_what_they_have_seen(self, as_: As, events: Any) -> None:
         await told(as_("feed-cmdb"), item("S-20"), item("S-20", 2, name="改称"))

@@ -19,14 +19,18 @@ from libs.contracts import (
     AssetChanged,
     ClassificationChanged,
     Dimension,
+    FeedFinding,
+    FeedFindingChanged,
+    FindingState,
     ObligationsChanged,
     OverrideChanged,
     Profile,
     Reason,
+    Text,
     kafka_headers,
     make_key,
 )
-from libs.contracts.topics import ASSETS, CLASSIFICATIONS, CONTROL, DEADLETTERS, OBLIGATIONS
+from libs.contracts.topics import ASSETS, CLASSIFICATIONS, CONTROL, DEADLETTERS, FINDINGS, OBLIGATIONS
 from libs.observability import Metrics
 from libs.standards import Standard, StandardsInForce, compile_standard
 from services.classification import domain
@@ -34,7 +38,7 @@ from services.classification.control import InPlace, events_in
 from services.classification.domain import AssetSeen
 from services.classification.reading import AssetReader
 from services.classification.standards.domain import Activated, Activating, base_version
-from services.classification.worker import GROUP, AssetHandler
+from services.classification.worker import GROUP, AssetHandler, Projector
 
 NOW = datetime(2026, 4, 1, tzinfo=UTC)
 PROFILE = Profile.model_validate(yaml.safe_load(Path("samples/city/profile.yaml").read_text(encoding="utf-8")))
@@ -146,6 +150,38 @@ async def test_a_new_life_publishes_nothing_again(log: Log, changed: Callable[..
 
     log.send(changed("roll", retired=True))
     assert {one.key for one in log.run()} == {b"mayor/mayor/roll", b"mayor/mayor/system"}
+
+
+async def test_what_is_told_of_feeds_beside_the_findings_of_assets_is_passed_over(
+    log: Log, changed: Callable[..., AssetChanged]
+) -> None:
+    silent = FeedFindingChanged(
+        id="1",
+        source="urn:daicho:990019:mayor:inventory",
+        subject="cmdb/silent",
+        time=NOW,
+        body="mayor",
+        network="mayor",
+        revision=1,
+        data=FeedFinding(
+            feed="cmdb",
+            name=Text(ja="構成管理", en="CMDB"),
+            every=timedelta(days=1),
+            heard_at=None,
+            before=None,
+            after=FindingState.NOT_MET,
+        ),
+    )
+    key, value = b"mayor/mayor/cmdb/silent", silent.model_dump_json().encode()
+    log.append(Output(FINDINGS.name, key, value, kafka_headers(silent)))
+    log.send(changed("roll", facts=RESIDENTS))
+    log.run()
+
+    assert await log.restart() == []
+    letters = PartitionDeadLetters(subscription(), {})
+    # there is nothing to show, and so no database to ask
+    await Projector(PROFILE).apply_findings(None, log.topics[FINDINGS.name], letters)  # type: ignore[arg-type]
+    assert letters.letters == []
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,7 @@ GOOD: dict[str, Any] = {
         "reason": "点検",
         "observed_at": "2026-04-01T00:00:00Z",
         "kept": [],
+        "snapshot": "2026-04-01.a",
     },
 }
 _ABSENT = object()
@@ -86,7 +87,16 @@ def told(event: Submitted) -> tuple[Any, ...]:
     item = event.data
     return (
         (event.body, event.network, event.subject, event.traceparent),
-        (item.body, item.feed, item.source_key, item.source_version, item.operation, item.reason, [*item.kept]),
+        (
+            item.body,
+            item.feed,
+            item.source_key,
+            item.source_version,
+            item.operation,
+            item.reason,
+            [*item.kept],
+            item.snapshot,
+        ),
         [(relation.feed, relation.source_key) for relation in item.relations],
         json.dumps(content_of(item), ensure_ascii=False),
     )
