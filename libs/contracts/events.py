@@ -54,7 +54,7 @@ class Asset(Contract):
 
 
 class Change(Contract):
-    """Who or what made a change, and why: `feed` and `source_key` for a feed, `actor` for a person.
+    """Who or what made a change, and why: `feed` and `source_key` for a feed, `actor` for a person, and `approved_by` for a second one.
 
     Where assets are merged, split or told apart again, `merged_from` and `merged_into` are their ids.
     """
@@ -66,6 +66,7 @@ class Change(Contract):
     reason: str | None = None
     merged_from: str | None = None
     merged_into: str | None = None
+    approved_by: str | None = None
 
 
 class AssetChange(Contract):

@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 
 import asyncpg
 from pydantic_core import from_json, to_json
-from sqlalchemy import BigInteger, Computed, DateTime, Index, false
+from sqlalchemy import BigInteger, Computed, DateTime, Index, false, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 from sqlmodel import Field, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -62,7 +62,10 @@ class AssetRow(Base, table=True):
     """The last revision of each asset: its `state`, and of that what is searched for."""
 
     __tablename__ = "asset"
-    __table_args__ = (Index("ix_asset_body", "body", "asset_id"),)
+    __table_args__ = (
+        Index("ix_asset_body", "body", "asset_id"),
+        Index("ix_asset_retired", "asset_id", postgresql_where=text("status = 'retired'")),
+    )
 
     asset_id: UUID = Field(primary_key=True)
     body: str
