@@ -38,7 +38,7 @@ NOW = datetime(2026, 4, 1, 0, 0, tzinfo=UTC)
 Look = Callable[..., Awaitable[list[dict[str, Any]]]]
 TABLES = (
     "asset, asset_revision, asset_relation, source_link, match_key, merge_candidate, asset_merge, outbox, parked_key, "
-    "consumer_offset, dead_letter, feed_outcomes, idempotent_answer, netbox_pull"
+    "consumer_offset, dead_letter, feed_outcomes, idempotent_answer, netbox_pull, act_request, disposal, attachment"
 )
 
 
