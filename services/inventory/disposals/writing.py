@@ -33,8 +33,9 @@ async def dispose(acting: Acting, act: DisposalAct, by: By) -> Disposal:
         recorded_by=by.actor,
         recorded_at=by.at,
         confirmed_by=by.approved_by,
+        methods=list(act.methods),
         **_circumstances(asset),
-        **act.model_dump(exclude={"medium"}),
+        **act.model_dump(exclude={"medium", "methods"}),
     )
     acting.session.add(row)
     await acting.session.flush()

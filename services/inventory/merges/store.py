@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import Select, literal
+from sqlalchemy import Select, Uuid, cast, literal
 from sqlmodel import col, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -73,7 +73,7 @@ async def links_of(session: AsyncSession, asset_id: UUID) -> Sequence[SourceLink
 
 def merged_into(asset_id: UUID) -> Select[tuple[UUID]]:
     """The ids under which what was recorded of an asset stands: its own, and those of what people have merged into it."""
-    ids = select(literal(asset_id).label("asset_id")).cte("merged_into", recursive=True)
+    ids = select(cast(literal(asset_id), Uuid).label("asset_id")).cte("merged_into", recursive=True)
     row = MergeRow
     merged = select(col(row.from_id)).join(ids, col(row.into_id) == ids.c.asset_id)
     merged = merged.where(col(row.kind) == MergeKind.MERGED, col(row.undone_at).is_(None))

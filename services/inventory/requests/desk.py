@@ -146,6 +146,8 @@ class Desk:
 async def _try(acting: Acting, act: Act, by: By) -> None:
     """Do it and take it back, so that nobody is asked to approve what cannot be done."""
     async with acting.session.begin_nested() as trial:
+        # the savepoint is made when the session asks for its connection, and what is below writes without asking
+        await acting.session.connection()
         await _DOING[type(act)](acting, act, by)
         await trial.rollback()
 

@@ -38,7 +38,8 @@ def test_every_medium_of_the_facts_is_known_and_has_a_method_that_is_enough() ->
     for medium in Medium:
         need = table().needed_for(medium, None, "3A")
         assert need is not None
-        assert any(medium in method.media and method.strength >= need.strength for method in table().methods)
+        (method, *_) = [one.id for one in table().methods if medium in one.media and one.strength == need.strength]
+        assert Remark.TOO_WEAK not in remarks_on(Done(medium, (method,), None, "3A", False, False, False))
 
 
 def test_ids_stand_once_and_every_remark_has_a_sentence() -> None:
