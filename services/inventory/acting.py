@@ -43,7 +43,10 @@ async def hold(
 
 async def about(connection: PoolConnection, profile: Profile, asset_ids: Iterable[str]) -> Register:
     """The part of the register that is about these assets, and those that have relations to them."""
-    register = Register(profile, await store.concerned(connection, list(asset_ids)))
+    return await _with_targets(connection, Register(profile, await store.concerned(connection, list(asset_ids))))
+
+
+async def _with_targets(connection: PoolConnection, register: Register) -> Register:
     register.add(Part(targets=await store.targets_under(connection, register.named())))
     return register
 
@@ -65,7 +68,9 @@ class Acting:
         return row
 
     async def register(self) -> Register:
-        return await about(self.connection, self.profile, [str(self.asset_id)])
+        """The part of the register that is about the asset alone: those that have relations to it do not change with it."""
+        part = await store.of_assets(self.connection, [str(self.asset_id)])
+        return await _with_targets(self.connection, Register(self.profile, part))
 
     async def known_as(self, asset_ids: Collection[str]) -> Mapping[str, tuple[Source, Target]]:
         """Under which source each of the assets is known, for what names it by that follows it through merges: by its first one.

@@ -263,6 +263,8 @@ _CONCERNED: Final = _PART.format(
     " SELECT asset_id FROM unnest($1::uuid[]) AS asked (target_id) JOIN asset_relation USING (target_id)) AS concerned"
 )
 
+_ASSETS: Final = _PART.format(origin="unnest($1::uuid[]) AS asked (asset_id)")
+
 _WAITING: Final = """
 SELECT target_id, asset_id, asset.revision, asset.state::text
 FROM unnest($1::uuid[]) AS asked (target_id) JOIN asset_relation USING (target_id) JOIN asset USING (asset_id)
@@ -335,6 +337,11 @@ async def known_under(connection: PoolConnection, sources: Collection[Source]) -
 async def found_by(connection: PoolConnection, keys: Collection[int]) -> Part:
     """What the register has of assets that match keys with these digests were told of."""
     return _part(await connection.fetch(_FOUND, list(keys))) if keys else Part()
+
+
+async def of_assets(connection: PoolConnection, asset_ids: Collection[str]) -> Part:
+    """What the register has of these assets."""
+    return _part(await connection.fetch(_ASSETS, list(asset_ids)))
 
 
 async def concerned(connection: PoolConnection, asset_ids: Collection[str]) -> Part:
