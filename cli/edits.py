@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`daicho assets add | edit | take-back | retire`: what a person changes of the register by hand."""
+"""`daicho assets add | edit | take-back | retire | restore`: what a person changes of the register by hand."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def add_to(assets: typer.Typer) -> None:
     command(assets, "edit", "cli.help.assets_edit")(edit)
     command(assets, "take-back", "cli.help.assets_take_back")(take_back)
     command(assets, "retire", "cli.help.assets_retire")(retire)
+    command(assets, "restore", "cli.help.assets_restore")(restore)
 
 
 def add(
@@ -97,6 +98,11 @@ def take_back(
 def retire(asset: Asset, reason: Why, feed: OfFeed = None, data: Data = DATA, client: Client = None) -> None:
     answer = act_on(asset, feed, data, client, {"reason": reason}, "/retire")
     tell(answer, say("cli.people.retired", revision=answer["revision"]))
+
+
+def restore(asset: Asset, reason: Why, feed: OfFeed = None, data: Data = DATA, client: Client = None) -> None:
+    answer = act_on(asset, feed, data, client, {"reason": reason}, "/restore")
+    tell(answer, say("cli.people.restored", revision=answer["revision"]))
 
 
 def edits_table(edits: Iterable[Mapping[str, Any]]) -> Table:

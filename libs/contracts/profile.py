@@ -55,7 +55,7 @@ MatchField = Annotated[
 FourEyesAct = Annotated[
     str,
     StringConstraints(
-        pattern=r"^(add|retire|dispose|edit(\.(kind|name|section|zone"
+        pattern=r"^(add|retire|restore|dispose|edit(\.(kind|name|section|zone"
         r"|facts(\.[a-z][a-z0-9_]{0,39})?"
         r"|declared(\.(confidentiality|integrity|availability))?"
         rf"|relations(\.({_RELATIONS}))?))?)$"

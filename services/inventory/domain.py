@@ -311,6 +311,11 @@ class Register:
             self._links[Source(link.feed, link.source_key)] = link
         return Move(gone, self._revise(asset_id, self._composed(asset_id), change))
 
+    def restore(self, asset_id: str, change: dict[str, Any]) -> Move:
+        """A person brings a retired asset back: what its sources told last is their word again, until one says that the asset is gone."""
+        back = [link._replace(gone=False) for link in self.sources_of(asset_id)]
+        return self.tell(back, change)
+
     def tell(self, links: Sequence[Link], change: dict[str, Any]) -> Move:
         """A person tells of one asset by themselves: edits of one that is here, or all of one that they add."""
         for link in links:

@@ -16,7 +16,7 @@ from libs.security import Identity, Role, authenticated
 from services.inventory.composition import PERSON, Authorities, Told, compose
 from services.inventory.disposals.answers import RetiredAsset
 from services.inventory.domain import Source
-from services.inventory.edits.domain import Addition, Edit, Retirement, TakingBack, standing
+from services.inventory.edits.domain import Addition, Edit, Restoration, Retirement, TakingBack, standing
 from services.inventory.merges.store import links_of
 from services.inventory.registered import RegisteredAsset, there
 from services.inventory.requests.answers import ActRequest
@@ -58,6 +58,7 @@ class EditApi:
         router.get("/assets/{asset_id}/edits")(self.edits)
         router.post("/assets/{asset_id}/edits/take-back", responses=WAITS)(self.take_back)
         router.post("/assets/{asset_id}/retire", responses=WAITS)(self.retire)
+        router.post("/assets/{asset_id}/restore", responses=WAITS)(self.restore)
         return router
 
     async def add(
@@ -102,6 +103,20 @@ class EditApi:
     ) -> RetiredAsset | ActRequest:
         """A person retires an asset; it stays in the register with its history. The answer says where a record of its disposal is missing."""
         return await self._desk.do(given, RetiredAsset, caller, response, attempt, asset_id=asset_id, if_match=if_match)
+
+    async def restore(
+        self,
+        asset_id: UUID,
+        given: Restoration,
+        caller: Editor,
+        response: Response,
+        attempt: Again,
+        if_match: IfMatch = None,
+    ) -> RegisteredAsset | ActRequest:
+        """Bring a retired asset back as its sources told it last; one that says once more that it is gone retires it again."""
+        return await self._desk.do(
+            given, RegisteredAsset, caller, response, attempt, asset_id=asset_id, if_match=if_match
+        )
 
     async def edits(self, asset_id: UUID, caller: Reader) -> tuple[StandingEdit, ...]:
         """The edits that stand, field by field, each beside what the feeds tell."""

@@ -113,6 +113,14 @@ class Retirement(Act):
     reason: ShortText
 
 
+class Restoration(Act):
+    """That an asset was retired by mistake, or is in use again, and why."""
+
+    ACT: ClassVar[str] = "restore"
+
+    reason: ShortText
+
+
 class Standing(NamedTuple):
     """An edit of one field: its value (None: taken away; of relations, the sources that they lead to), who set it, when and why."""
 

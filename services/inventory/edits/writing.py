@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from libs.contracts import ProblemType
+from libs.contracts import AssetStatus, ProblemType
 from libs.security import FieldError, ProblemError
 from services.inventory.acting import Acting
 from services.inventory.acts import By
@@ -19,6 +19,7 @@ from services.inventory.edits.domain import (
     NEEDED,
     Addition,
     Edit,
+    Restoration,
     Retirement,
     TakingBack,
     added,
@@ -80,6 +81,18 @@ async def retire(acting: Acting, act: Retirement, by: By) -> RetiredAsset:
     await acting.write(register, gone, by.at)
     row = await acting.asset()
     return after_retirement(registered(row), recorded=await recorded_of(acting.session, acting.asset_id))
+
+
+async def restore(acting: Acting, act: Restoration, by: By) -> RegisteredAsset:
+    """Bring a retired asset back. Raises ProblemError (409) for one that is there, or was merged into another."""
+    register = await acting.register()
+    _there(register, acting)
+    asset_id = str(acting.asset_id)
+    state = register.held(asset_id).state
+    if state is None or state["status"] != AssetStatus.RETIRED:
+        raise ProblemError(ProblemType.CONFLICT, "inventory.edit.not_retired")
+    await acting.write(register, register.restore(asset_id, by.change(act.reason)), by.at)
+    return registered(await acting.asset())
 
 
 async def _tell(acting: Acting, register: Register, links: Sequence[Link], reason: str, by: By) -> RegisteredAsset:

@@ -16,7 +16,7 @@ from services.inventory.acts import changed_since
 from services.inventory.domain import State
 from services.inventory.requests.store import ActRequestRow, RequestState
 
-ActName = Literal["add", "edit", "take_back", "retire", "dispose"]
+ActName = Literal["add", "edit", "take_back", "retire", "restore", "dispose"]
 
 
 class ActRequest(BaseModel):

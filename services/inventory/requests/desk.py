@@ -21,7 +21,7 @@ from services.inventory.acts import Act, By, changed_since, resting_on, waits
 from services.inventory.disposals.domain import DisposalAct
 from services.inventory.disposals.writing import dispose
 from services.inventory.edits import writing
-from services.inventory.edits.domain import Addition, Edit, Retirement, TakingBack
+from services.inventory.edits.domain import Addition, Edit, Restoration, Retirement, TakingBack
 from services.inventory.idempotency import Attempt
 from services.inventory.registered import RegisteredAsset, there
 from services.inventory.requests.answers import ActRequest, act_request, with_request_etag
@@ -40,6 +40,7 @@ _DOING: Final[Mapping[type[Act], Doing]] = {
     Edit: writing.edit,
     TakingBack: writing.take_back,
     Retirement: writing.retire,
+    Restoration: writing.restore,
     DisposalAct: dispose,
 }
 _ACTS: Final = {act.ACT: act for act in _DOING}

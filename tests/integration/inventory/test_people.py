@@ -233,6 +233,9 @@ class TestEdits:
         assert (state["name"], state["relations"]) == ("C-1", [{"type": "connects", "asset_id": added}])
         retired = await call("POST", f"/assets/{added}/retire", etag=3, reason="廃止")
         assert (retired.json()["status"], retired.json()["disposal_record"]) == ("retired", "not_needed")
+        back = await call("POST", f"/assets/{added}/restore", etag=4, reason="誤って廃止した")
+        assert (back.status_code, back.json()["status"], back.json()["name"]) == (200, "active", "設計書"), back.text
+        assert (await call("POST", f"/assets/{added}/restore", etag=5, reason="再び")).status_code == 409
 
     async def test_of_a_single_source_nothing_is_split_off_though_it_was_edited(
         self, worker: Worker, call: Call
@@ -498,6 +501,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "/v1/assets/{asset_id}": {"name": "甲", "reason": "x"},
     "/v1/assets/{asset_id}/edits/take-back": {"fields": ["section"], "reason": "x"},
     "/v1/assets/{asset_id}/retire": {"reason": "x"},
+    "/v1/assets/{asset_id}/restore": {"reason": "x"},
     "/v1/assets/{asset_id}/disposals": DISPOSAL,
     "/v1/assets/{asset_id}/attachments": {"title": "甲", "kind": "other", "number": "1"},
     "/v1/attachments/{attachment_id}/remove": {"reason": "x"},

@@ -151,12 +151,19 @@ def test_edits_follow_their_asset_through_a_merge_and_come_back_with_its_undo(
 
 
 @given(histories(), edits)
-def test_edits_alone_keep_nothing_alive(history: list[FeedItem], fields: dict[str, Any]) -> None:
+def test_edits_alone_keep_nothing_alive_and_what_is_brought_back_is_there(
+    history: list[FeedItem], fields: dict[str, Any]
+) -> None:
     city = profile(match=False)
     whole = Whole(city)
     whole.take(history)
     for asset in sorted(assets_of(whole)):
         edit(whole.register, asset, fields)
+    there = [asset for asset, state in assets_of(whole).items() if state["status"] == "active"]
+    for asset in there:
         whole.register.retire(asset, {"actor": "officer", "reason": "廃棄"})
-
     assert {state["status"] for state in assets_of(whole).values()} <= {"retired"}
+
+    for asset in there:
+        whole.register.restore(asset, {"actor": "officer", "reason": "誤り"})
+        assert assets_of(whole)[asset]["status"] == "active"

@@ -97,6 +97,7 @@ ANSWERS: dict[str, Any] = {
     "PATCH /v1/assets/a-1": {**ASSET, "revision": 5},
     "POST /v1/assets/a-1/edits/take-back": {**ASSET, "revision": 5},
     "POST /v1/assets/a-1/retire": RETIRED,
+    "POST /v1/assets/a-1/restore": ASSET,
     "POST /v1/assets/a-1/disposals": DISPOSAL,
     "POST /v1/assets/a-1/attachments": ATTACHMENT,
     "POST /v1/attachments/t-1/remove": ATTACHMENT,
@@ -160,6 +161,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Run:
             "POST /v1/assets/a-1/edits/take-back",
             {"fields": ["name", "facts.model"], "reason": "誤り"},
         ),
+        ("restore a-1 --reason 誤り", "POST /v1/assets/a-1/restore", {"reason": "誤り"}),
         ("retire a-1 --reason 更新", "POST /v1/assets/a-1/retire", {"reason": "更新"}),
         (
             "dispose a-1 --method degauss --method shred --on 2026-04-01 --done-by 委託業者 --approved-by 課長 --certificate 証1",
