@@ -71,6 +71,13 @@ class Api:
         """`patience` None: however long the answer takes."""
         return self._ask("POST", path, query, content=content, headers=headers, timeout=patience)
 
+    def change(
+        self, path: str, content: Mapping[str, Any], revision: int | None = None, *, method: str = "POST"
+    ) -> Any:
+        """A person's write as JSON, on the `revision` that they have read."""
+        headers = {} if revision is None else {"If-Match": f'"{revision}"'}
+        return self._ask(method, path, {}, json=content, headers=headers)
+
     def download(self, path: str, file: BinaryIO, **query: object) -> Mapping[str, str]:
         """Write an answer to a file as it comes in, however long that takes; its headers."""
         try:

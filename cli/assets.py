@@ -14,23 +14,21 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from cli import feeds, merges, snapshots
+from cli import attachments, disposals, edits, feeds, merges, requests, snapshots
 from cli.api import Api
 from cli.command import DATA, Client, Data, OfBody, command, group
 from cli.errors import MISUSED, CliError
-from cli.feeds import feed_of
 from cli.files import content_of
 from cli.identity import SECURITY_OFFICE
 from cli.language import pick, say
+from cli.naming import Asset, OfFeed, feed_of, id_of
 from cli.profile import names_of, read_profile
 from cli.pull import pull
 from cli.rows import NOTHING, local, source_of
-from cli.running import Running, load
-from libs.contracts import Change, asset_id
+from cli.running import load
+from libs.contracts import Change
 from libs.contracts import Text as Texts
 
-Asset = Annotated[str, typer.Argument(help=say("cli.help.asset"), metavar="ASSET")]
-OfFeed = Annotated[str | None, typer.Option("--feed", help=say("cli.help.of_feed"), show_default=False)]
 Kind = Annotated[str | None, typer.Option("--kind", help=say("cli.help.kind"), show_default=False)]
 Name = Annotated[str | None, typer.Option("--name", help=say("cli.help.name"), show_default=False)]
 Limit = Annotated[int, typer.Option("--limit", help=say("cli.help.limit"), min=1)]
@@ -57,7 +55,8 @@ def add_to(app: typer.Typer) -> None:
     command(feed, "pull", "cli.help.feed_pull")(pull)
     feeds.add_to(feed)
     snapshots.add_to(feed)
-    merges.add_to(assets)
+    for by_hand in (edits, disposals, attachments, requests, merges):
+        by_hand.add_to(assets)
     app.add_typer(assets, name="assets")
     app.add_typer(feed, name="feed")
 
@@ -88,9 +87,10 @@ def show(asset: Asset, feed: OfFeed = None, data: Data = DATA, client: Client = 
     place = f"/v1/assets/{id_of(running, asset, feed)}"
     with Api(running, "inventory", client or SECURITY_OFFICE) as api:
         found, relations, history = api.get(place), api.get(f"{place}/relations"), api.get(f"{place}/history")
+        by_hand = _by_hand(api, place, found["asset_id"])
     body = names_of(read_profile(running.profile)).body(found["body"])
     head = line(found["name"], body, *described(found), found["asset_id"])
-    Console().print(Group(head, _facts(found), _relations(relations), _history(history["items"])))
+    Console().print(Group(head, _facts(found), _relations(relations), *by_hand, _history(history["items"])))
 
 
 def post(
@@ -123,13 +123,6 @@ def decision_told(one: Mapping[str, Any]) -> str:
     return f"  {one['field']}: {detail} ({decide})"
 
 
-def id_of(running: Running, asset: str, feed: str | None) -> str:
-    """The id of an asset, told by itself or as the key under which a feed knows it."""
-    if feed is None:
-        return asset
-    return asset_id(read_profile(running.profile).municipality, feed_of(running, feed).id, asset)
-
-
 def described(asset: dict[str, Any]) -> tuple[str, str, str]:
     zone = say(f"cli.zone.{asset['zone']}") if asset["zone"] else NOTHING
     return say(f"cli.kind.{asset['kind']}"), asset["section"] or NOTHING, zone
@@ -137,6 +130,17 @@ def described(asset: dict[str, Any]) -> tuple[str, str, str]:
 
 def line(*parts: str) -> Text:
     return Text("  ".join(part for part in parts if part != NOTHING))
+
+
+def _by_hand(api: Api, place: str, asset_id: str) -> list[Table]:
+    """What people have done to the asset by hand, as far as there is any."""
+    found = (
+        edits.edits_table(api.get(f"{place}/edits")),
+        attachments.attachments_table(api.get(f"{place}/attachments")),
+        disposals.disposals_table(api.get(f"{place}/disposals")),
+        requests.requests_table(api.pages("/v1/requests", asset_id=asset_id, state="asked")),
+    )
+    return [table for table in found if table.row_count]
 
 
 def _facts(found: dict[str, Any]) -> Table:

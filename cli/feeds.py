@@ -12,13 +12,11 @@ from rich.table import Table
 
 from cli.api import Api
 from cli.command import DATA, Client, Data, command
-from cli.errors import MISUSED, CliError
 from cli.identity import SECURITY_OFFICE
 from cli.language import pick, say
-from cli.profile import read_profile
 from cli.rows import NOTHING, local
-from cli.running import Running, load
-from libs.contracts import Feed, Text
+from cli.running import load
+from libs.contracts import Text
 
 Silent = Annotated[bool, typer.Option("--silent", help=say("cli.help.feeds_silent"))]
 
@@ -39,14 +37,6 @@ def list_(silent: Silent = False, data: Data = DATA, client: Client = None) -> N
             one["feed"], name, one["every"] or NOTHING, _moment(one, "heard_at"), _moment(one, "silent_since")
         )
     Console().print(table)
-
-
-def feed_of(running: Running, feed: str) -> Feed:
-    """Raises CliError naming those that the profile declares."""
-    known = read_profile(running.profile).feed_by_id
-    if feed not in known:
-        raise CliError("cli.unknown_feed", code=MISUSED, feed=feed, known=", ".join(known))
-    return known[feed]
 
 
 def _moment(one: dict[str, Any], name: str) -> str:

@@ -19,9 +19,9 @@ from cli.api import Api
 from cli.assets import decision_told
 from cli.command import DATA, AsJson, Body, Client, Data, command, group
 from cli.errors import FAILED, MISUSED, CliError
-from cli.feeds import feed_of
 from cli.identity import SECURITY_OFFICE
 from cli.language import pick, say
+from cli.naming import feed_of
 from cli.running import load
 from cli.snapshots import ended, table_of
 from libs.contracts import Text

@@ -20,10 +20,10 @@ from rich.table import Table
 from cli.api import Api
 from cli.command import DATA, Client, Data, command, group
 from cli.errors import FAILED, MISUSED, CliError
-from cli.feeds import feed_of
 from cli.files import content_of
 from cli.identity import SECURITY_OFFICE
 from cli.language import say
+from cli.naming import feed_of
 from cli.rows import NOTHING, local
 from cli.running import load
 

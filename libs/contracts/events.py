@@ -55,7 +55,7 @@ class Asset(Contract):
 
 
 class Change(Contract):
-    """Who or what made a change, and why: `feed` and `source_key` for a feed, `actor` for a person.
+    """Who or what made a change, and why: `feed` and `source_key` for a feed, `actor` for a person, and `approved_by` for a second one.
 
     Where assets are merged, split or told apart again, `merged_from` and `merged_into` are their ids. `snapshot` is the session of the
     feed that did not have the asset any more.
@@ -69,6 +69,7 @@ class Change(Contract):
     merged_from: str | None = None
     merged_into: str | None = None
     snapshot: str | None = None
+    approved_by: str | None = None
 
 
 class AssetChange(Contract):

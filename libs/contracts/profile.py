@@ -52,6 +52,17 @@ MatchField = Annotated[
 ]
 """Where a feed tells what an asset may be known again by."""
 
+FourEyesAct = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^(add|retire|restore|dispose|edit(\.(kind|name|section|zone"
+        r"|facts(\.[a-z][a-z0-9_]{0,39})?"
+        r"|declared(\.(confidentiality|integrity|availability))?"
+        rf"|relations(\.({_RELATIONS}))?))?)$"
+    ),
+]
+"""What a person does that waits for a second person: `retire`, any `edit`, or the edits of one field (`edit.declared`, `edit.facts.serial`)."""
+
 
 def _in_one_order(key: Mapping[str, str]) -> Mapping[str, str]:
     return dict(sorted(key.items()))
@@ -179,13 +190,17 @@ class Feed(_Declared):
 
 
 class Profile(_Declared):
-    """Raises ValidationError naming the entry where ids repeat or one names what is not declared."""
+    """Raises ValidationError naming the entry where ids repeat or one names what is not declared.
+
+    `four_eyes` names what one person asks for and another approves (兼務の禁止); all else a person with the role does alone.
+    """
 
     municipality: Municipality
     name: Text
     networks: Annotated[tuple[Network, ...], Field(min_length=1)]
     bodies: Annotated[tuple[Body, ...], Field(min_length=1)]
     feeds: tuple[Feed, ...] = ()
+    four_eyes: frozenset[FourEyesAct] = frozenset()
 
     @model_validator(mode="after")
     def _ids_agree(self) -> Profile:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The doors over HTTP, and the register to read; a person's retirement of an asset."""
+"""The doors over HTTP, and the register to read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, SecretStr
 
 from libs.bus import Caps, KafkaSettings
 from libs.contracts import (
@@ -24,16 +24,16 @@ from libs.contracts import (
     ProblemType,
     Profile,
 )
-from libs.contracts.words import RelationType, ShortText, Slug
+from libs.contracts.words import RelationType, Slug
 from libs.observability import Metrics
 from libs.observability.metrics import FEED_ITEMS
-from libs.persistence import Sessions, driver_of
+from libs.persistence import Sessions
 from libs.security import FieldError, Guard, Identity, ProblemError, Role, TokenVerifier, authenticated
 from libs.security import create_app as secured_app
-from libs.security.preconditions import check_match, etag_of, required
 from services.inventory import lines, store
+from services.inventory.attachments.api import AttachmentApi
 from services.inventory.dead_letters.api import DeadLetterApi
-from services.inventory.domain import Part, Register
+from services.inventory.disposals.api import DisposalApi
 from services.inventory.doors import DOORS, NDJSON, Delivery, Sent, UnreadableError
 from services.inventory.doors.entering import (
     InSession,
@@ -47,13 +47,16 @@ from services.inventory.doors.entering import (
 )
 from services.inventory.doors.mapping import FeedMapping
 from services.inventory.doors.netbox import signature_fits
-from services.inventory.idempotency import Attempt
+from services.inventory.edits.api import EditApi
 from services.inventory.intake import Intake, Receipt
 from services.inventory.ledgers.api import LedgerApi
 from services.inventory.ledgers.columns import ColumnsByFeed
 from services.inventory.merges.api import MergeApi
 from services.inventory.netbox_pull.api import PullApi
 from services.inventory.receipts.api import ReceiptApi
+from services.inventory.registered import RegisteredAsset, registered, there, with_etag
+from services.inventory.requests.api import RequestApi
+from services.inventory.requests.desk import Desk
 from services.inventory.rhythm.api import RhythmApi
 from services.inventory.snapshots.api import SnapshotApi
 from services.inventory.worker import PASSED_OVER, Clock
@@ -63,7 +66,6 @@ MOST_A_PAGE: Final = 500
 
 Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
 Feeder = Annotated[Identity, Depends(authenticated(Role.FEEDER))]
-Editor = Annotated[Identity, Depends(authenticated(Role.EDITOR))]
 Limit = Annotated[int, Query(ge=1, le=MOST_A_PAGE)]
 
 
@@ -72,13 +74,6 @@ class Accepted(BaseModel):
 
     receipts: tuple[Receipt, ...]
     passed_over: int = 0
-
-
-class RegisteredAsset(Asset):
-    """An asset with its revision, and when that was recorded."""
-
-    revision: int
-    updated_at: datetime
 
 
 class AssetPage(BaseModel):
@@ -111,14 +106,6 @@ class RelatedAsset(BaseModel):
     direction: Literal["to", "from"]
     asset_id: UUID
     asset: RegisteredAsset | None
-
-
-class Retirement(BaseModel):
-    """Why a person retires an asset."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    reason: ShortText
 
 
 class Count(BaseModel):
@@ -171,6 +158,11 @@ class Api:
         self.rhythm = RhythmApi(sessions, profile)
         self.ledgers = LedgerApi(sessions, intake, profile, earlier, columns or ColumnsByFeed(), clock)
         self.merges = MergeApi(sessions, profile, clock)
+        desk = Desk(sessions, profile, clock)
+        self.edits = EditApi(sessions, profile, desk)
+        self.requests = RequestApi(sessions, profile, desk, clock)
+        self.disposals = DisposalApi(sessions, profile, desk)
+        self.attachments = AttachmentApi(sessions, profile, clock)
         self.dead_letters = DeadLetterApi(sessions, profile, kafka, caps, clock)
         self._mappings = mappings
         self._sessions = sessions
@@ -187,7 +179,6 @@ class Api:
         router.get("/assets/{asset_id}")(self.asset)
         router.get("/assets/{asset_id}/history")(self.history)
         router.get("/assets/{asset_id}/relations")(self.relations)
-        router.post("/assets/{asset_id}/retire")(self.retire)
         router.get("/summary")(self.summary)
         return router
 
@@ -305,14 +296,14 @@ class Api:
             )
         more = len(rows) > limit
         return AssetPage(
-            items=tuple(_registered(row) for row in rows[:limit]), next=rows[limit - 1].asset_id if more else None
+            items=tuple(registered(row) for row in rows[:limit]), next=rows[limit - 1].asset_id if more else None
         )
 
     async def asset(self, asset_id: UUID, caller: Reader, response: Response) -> RegisteredAsset:
         """One asset; `ETag` is what `If-Match` of a change asks for."""
         async with self._sessions.session(caller.scope(self._bodies)) as session:
-            row = _there(await store.asset_of(session, asset_id))
-        return _with_etag(_registered(row), response)
+            row = there(await store.asset_of(session, asset_id))
+        return with_etag(registered(row), response)
 
     async def history(
         self, asset_id: UUID, caller: Reader, before: Annotated[int | None, Query(ge=1)] = None, limit: Limit = 100
@@ -321,7 +312,7 @@ class Api:
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             rows = await store.revisions_of(session, asset_id, before=before, limit=limit + 1)
         if not rows:
-            _there(None)
+            there(None)
         return History(
             items=tuple(_recorded(row) for row in rows[:limit]),
             next=rows[limit - 1].revision if len(rows) > limit else None,
@@ -330,7 +321,7 @@ class Api:
     async def relations(self, asset_id: UUID, caller: Reader, limit: Limit = 100) -> tuple[RelatedAsset, ...]:
         """The asset's neighbours, both ways; those that point at it only as far as they are the caller's to see."""
         async with self._sessions.session(caller.scope(self._bodies)) as session:
-            row = _there(await store.asset_of(session, asset_id))
+            row = there(await store.asset_of(session, asset_id))
             targets = [(relation["type"], UUID(relation["asset_id"])) for relation in row.relations or ()]
             known = await store.named(session, (target for _, target in targets))
             pointing = await store.related_to(session, asset_id, limit)
@@ -342,35 +333,6 @@ class Api:
             if relation["asset_id"] == str(asset_id)
         ]
         return (*out, *into)
-
-    async def retire(
-        self,
-        asset_id: UUID,
-        retirement: Retirement,
-        caller: Editor,
-        response: Response,
-        attempt: Annotated[Attempt, Depends(Attempt)],
-        if_match: Annotated[str | None, Header()] = None,
-    ) -> RegisteredAsset:
-        """A person retires an asset; it stays in the register with its history. With `Idempotency-Key` it may be sent again."""
-        given = required(if_match)
-        async with self._sessions.session(caller.scope(self._bodies)) as session:
-            row = _there(await store.asset_of(session, asset_id))
-            answered = await attempt.answered(session, caller, row.body, self._clock())
-            if answered is not None:
-                return _with_etag(RegisteredAsset.model_validate(answered), response)
-            connection = await driver_of(session)
-            await store.enter(connection, caller.scope(self._bodies), [row.state["network"]])
-            # again, now that nobody else can change it
-            await session.refresh(row)
-            check_match(given, row.revision)
-            register = Register(self._profile, await store.concerned(connection, [str(asset_id)]))
-            register.add(Part(targets=await store.targets_under(connection, register.named())))
-            gone = register.retire(str(asset_id), caller.subject, retirement.reason)
-            await store.write_move(connection, self._profile, register, gone, self._clock())
-            await session.refresh(row)
-            attempt.keep(session, _registered(row).model_dump(mode="json"))
-        return _with_etag(_registered(row), response)
 
     async def summary(self, caller: Reader) -> tuple[Count, ...]:
         """Counts by body, kind and status."""
@@ -421,28 +383,13 @@ def _may_speak(item: FeedItem, feed: Feed, caller: Identity | None) -> bool:
     return item.body in feed.bodies and (caller is None or caller.may_feed(feed.id, item.body))
 
 
-def _there(row: store.AssetRow | None) -> store.AssetRow:
-    if row is None:
-        raise ProblemError(ProblemType.NOT_FOUND, "inventory.not_found")
-    return row
-
-
-def _registered(row: store.AssetRow) -> RegisteredAsset:
-    return RegisteredAsset.model_validate({**row.state, "revision": row.revision, "updated_at": row.updated_at})
-
-
-def _with_etag(asset: RegisteredAsset, response: Response) -> RegisteredAsset:
-    response.headers["ETag"] = etag_of(asset.revision)
-    return asset
-
-
 def _recorded(row: store.RevisionRow) -> RecordedRevision:
     content: dict[str, Any] = {"revision": row.revision, "recorded_at": row.recorded_at}
     return RecordedRevision.model_validate({**content, "asset": row.state, "change": row.change})
 
 
 def _related(kind: str, direction: Literal["to", "from"], asset_id: UUID, row: store.AssetRow | None) -> RelatedAsset:
-    return RelatedAsset(type=kind, direction=direction, asset_id=asset_id, asset=_registered(row) if row else None)
+    return RelatedAsset(type=kind, direction=direction, asset_id=asset_id, asset=registered(row) if row else None)
 
 
 def create_app(
@@ -453,4 +400,6 @@ def create_app(
     app.include_router(api.router(SignedByFeed(profile, secrets)))
     for part in (api.ledgers, api.receipts, api.pulls, api.snapshots, api.rhythm, api.merges, api.dead_letters):
         app.include_router(part.router())
+    for by_hand in (api.edits, api.requests, api.disposals, api.attachments):
+        app.include_router(by_hand.router())
     return app

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -15,13 +15,18 @@ Content = dict[str, Any]
 """What one source tells of an asset, as plain JSON: `body`, `kind`, `facts`, `declared` and `relations`, and `name`, `section` and `zone` if told.
 
 `relations` are `[type, feed, source key]`, sorted, each once; the feed is empty where a relation names an asset by its id. What a
-person tells may leave out any of them, and None there takes away what the feeds tell.
+person's edits tell may leave out any of them, and None there (of a relation type: one that leads to `NOWHERE`) takes away what the feeds
+tell; `edits` has who set each field, when and why.
 """
 
 PERSON: Final = "-person-"
-"""The feed under which people's edits stand; no declared feed can have this name. It is heard before all others."""
+"""The feed under which people's edits stand; no declared feed can have this name. It is heard before all others, and never alone."""
+BY_HAND: Final = "-hand-"
+"""The feed of assets that a person added, with the asset's id as the source key. Having no authority, it is heard after all others."""
 BY_ID: Final = ""
 """The feed of a relation that names an asset by its id."""
+NOWHERE: Final = ""
+"""The source key of a relation that a person tells so that there is none of its type."""
 
 _PLAIN: Final[Mapping[str, str]] = {one: one.value for words in (AssetKind, Zone, RelationType) for one in words}
 """Asking an enumeration for its value takes four times as long."""
@@ -102,7 +107,7 @@ def content_of(item: Item) -> Content:
 
 
 def compose(authorities: Authorities, told: Sequence[Told]) -> Composed:
-    """What stands of what is told. `told` has one entry or more; their order does not matter.
+    """What stands of what is told. `told` has an entry or more that is no edit of a person; their order does not matter.
 
     While the asset is there, those speak who have not said that it is gone. Of one that is retired, all do: it stays in the register
     as it was last told.
@@ -115,7 +120,7 @@ def compose(authorities: Authorities, told: Sequence[Told]) -> Composed:
 
 def _is_there(authorities: Authorities, told: Sequence[Told]) -> bool:
     """Whoever has authority over existence decides, and else whoever still tells of the asset; a person's edit keeps nothing alive."""
-    feeds = [one for one in told if one.feed != PERSON] or told
+    feeds = [one for one in told if one.feed != PERSON]
     weights = {one: authorities.precedence(one.feed, _EXISTENCE)[:2] for one in feeds}
     first = min(weights.values())
     return any(not one.gone for one in feeds if weights[one] == first or first[0] == _NO_AUTHORITY)
@@ -137,7 +142,7 @@ class _Composition:
             content[group] = self._heard(within, names, f"{group}.")
         content["relations"] = self._relations()
         if "name" not in content:
-            feeds = [one for one in self._told if one.feed != PERSON] or self._told
+            feeds = [one for one in self._told if one.feed != PERSON]
             content["name"] = self._first("name", feeds).source_key
         return content
 
@@ -155,8 +160,9 @@ class _Composition:
                     heard[name] = telling[first]
         return heard
 
-    def _first(self, field: str, telling: Iterable[Told]) -> Told:
-        return min(telling, key=lambda one: (self._authorities.precedence(one.feed, field), one.feed, one.source_key))
+    def _first(self, field: str, telling: Collection[Told]) -> Told:
+        first = min(telling, key=lambda one: (self._authorities.precedence(one.feed, field), one.feed, one.source_key))
+        return first if first.feed != PERSON else _last_edited(field, telling)
 
     def _relations(self) -> list[tuple[str, str, str]]:
         """Of each type those told with most authority; what several tell with the same authority and rank adds up."""
@@ -168,6 +174,14 @@ class _Composition:
         for kind, told in sorted(by_type.items()):
             weights = {one: self._authorities.precedence(one.feed, f"relations.{kind}")[:2] for one in told}
             heard = [one for one in told if weights[one] == min(weights.values())]
+            if heard[0].feed == PERSON:
+                heard = [_last_edited(f"relations.{kind}", heard)]
             found.update(*(told[one] for one in heard))
             self.origins[f"relations.{kind}"] = tuple(sorted(heard, key=lambda one: (one.feed, one.source_key)))
-        return sorted(found)
+        return sorted(one for one in found if one[1:] != (BY_ID, NOWHERE))
+
+
+def _last_edited(field: str, telling: Iterable[Told]) -> Told:
+    """Of people's edits of a field, which are several where assets were merged, the newest; times are of one format, in UTC."""
+    edits = [one for one in telling if one.feed == PERSON]
+    return max(edits, key=lambda one: (one.content["edits"][field]["at"], one.source_key))

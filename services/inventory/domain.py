@@ -23,7 +23,7 @@ from libs.contracts import (
 )
 from libs.contracts.envelope import CONTENT_TYPE
 from libs.contracts.keys import asset_id as made_from
-from services.inventory.composition import BY_ID, Authorities, Content, Told, compose, content_of
+from services.inventory.composition import BY_HAND, BY_ID, PERSON, Authorities, Content, Told, compose, content_of
 from services.inventory.items import Item, Submitted
 from services.inventory.keeping import whole
 from services.inventory.matching import Agreement, Keys, compare, contradicts, digests, keys_of
@@ -221,6 +221,11 @@ class Written(NamedTuple):
     headers: str
 
 
+def first_known_as(municipality: str, source: Source) -> str:
+    """The id of the asset that a source tells of, until it is found or said to be of another."""
+    return source.source_key if source.feed in (BY_ID, BY_HAND) else _id_of(municipality, *source)
+
+
 def check_authority(profile: Profile, event: Submitted, key: bytes | None) -> None:
     """Raises Refused where the message's key, body, feed or network are not what the profile declares."""
     item = event.data
@@ -328,12 +333,27 @@ class Register:
             return self._take_retirement(source, link, item)
         return self._take_content(link, self._readings.of(self._filled_in(item)))
 
-    def retire(self, asset_id: str, actor: str, reason: str) -> Move:
-        """A person retires an asset: the word of every source of it is over, and any may bring it back by telling of it anew."""
-        gone = tuple(link._replace(gone=True) for link in self.links_of(asset_id))
+    def retire(self, asset_id: str, change: dict[str, Any]) -> Move:
+        """A person retires an asset: the word of every source of it is over, and any may bring it back by telling of it anew.
+
+        People's edits are no such word, and hold again then.
+        """
+        gone = tuple(link._replace(gone=True) for link in self.sources_of(asset_id))
         for link in gone:
             self._links[Source(link.feed, link.source_key)] = link
-        return Move(gone, self._revise(asset_id, self._composed(asset_id), {"actor": actor, "reason": reason}))
+        return Move(gone, self._revise(asset_id, self._composed(asset_id), change))
+
+    def restore(self, asset_id: str, change: dict[str, Any]) -> Move:
+        """A person brings a retired asset back: what its sources told last is their word again, until one says that the asset is gone."""
+        back = [link._replace(gone=False) for link in self.sources_of(asset_id)]
+        return self.tell(back, change)
+
+    def tell(self, links: Sequence[Link], change: dict[str, Any]) -> Move:
+        """A person tells of one asset by themselves: edits of one that is here, or all of one that they add."""
+        for link in links:
+            self._remember(Source(link.feed, link.source_key), link)
+        asset_id = links[0].asset_id
+        return Move(tuple(links), self._revise(asset_id, self._composed(asset_id), change))
 
     def omit(self, source: Source, session: str) -> Decision:
         """A snapshot of its feed did not have what a known source tells of: its word is over until the feed tells of it again.
@@ -371,6 +391,10 @@ class Register:
     def links_of(self, asset_id: str) -> list[Link]:
         """What each source of an asset tells."""
         return [self._links[source] for source in self._sources.get(asset_id, ())]
+
+    def sources_of(self, asset_id: str) -> list[Link]:
+        """What each source of an asset tells but for people's edits of it: without one of these there is no asset."""
+        return [link for link in self.links_of(asset_id) if link.feed != PERSON]
 
     def _whole(self, items: Collection[Item]) -> Iterator[Item]:
         """The items with what they keep filled in, as they will be when they are taken one after another."""
@@ -457,13 +481,13 @@ class Register:
         return len(sources)
 
     def _composed(self, asset_id: str) -> State | None:
-        """The state that all that is told of an asset gives; None if nothing ever was."""
+        """The state that all that is told of an asset gives; None if nothing ever was. Edits alone are of what is no longer there."""
         told = [
             Told(link.feed, link.source_key, _of_json(link.told), link.gone)
             for link in self.links_of(asset_id)
             if link.told is not None
         ]
-        if not told:
+        if all(one.feed == PERSON for one in told):
             before = self.held(asset_id).state
             return None if before is None else {**before, "status": _RETIRED}
         content, active, _ = compose(self._authorities, told)
@@ -572,7 +596,7 @@ class Register:
             self._found.setdefault(digest, set()).add(Source(link.feed, link.source_key))
 
     def _asset_id(self, source: Source) -> str:
-        return source.source_key if source.feed == BY_ID else _id_of(self._profile.municipality, *source)
+        return first_known_as(self._profile.municipality, source)
 
     def _state(self, asset_id: str, name: str, content: Content, relations: list[dict[str, str]], status: str) -> State:
         body = content["body"]

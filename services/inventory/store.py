@@ -13,7 +13,7 @@ from uuid import UUID, uuid5
 
 import asyncpg
 from pydantic_core import from_json, to_json
-from sqlalchemy import BigInteger, Computed, DateTime, Index, false
+from sqlalchemy import BigInteger, Computed, DateTime, Index, false, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
 from sqlmodel import Field, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -64,7 +64,10 @@ class AssetRow(Base, table=True):
     """The last revision of each asset: its `state`, and of that what is searched for."""
 
     __tablename__ = "asset"
-    __table_args__ = (Index("ix_asset_body", "body", "asset_id"),)
+    __table_args__ = (
+        Index("ix_asset_body", "body", "asset_id"),
+        Index("ix_asset_retired", "asset_id", postgresql_where=text("status = 'retired'")),
+    )
 
     asset_id: UUID = Field(primary_key=True)
     body: str
@@ -262,6 +265,8 @@ _CONCERNED: Final = _PART.format(
     " SELECT asset_id FROM unnest($1::uuid[]) AS asked (target_id) JOIN asset_relation USING (target_id)) AS concerned"
 )
 
+_ASSETS: Final = _PART.format(origin="unnest($1::uuid[]) AS asked (asset_id)")
+
 _WAITING: Final = """
 SELECT target_id, asset_id, asset.revision, asset.state::text
 FROM unnest($1::uuid[]) AS asked (target_id) JOIN asset_relation USING (target_id) JOIN asset USING (asset_id)
@@ -340,6 +345,11 @@ async def known_under(connection: PoolConnection, sources: Collection[Source]) -
 async def found_by(connection: PoolConnection, keys: Collection[int]) -> Part:
     """What the register has of assets that match keys with these digests were told of."""
     return _part(await connection.fetch(_FOUND, list(keys))) if keys else Part()
+
+
+async def of_assets(connection: PoolConnection, asset_ids: Collection[str]) -> Part:
+    """What the register has of these assets."""
+    return _part(await connection.fetch(_ASSETS, list(asset_ids)))
 
 
 async def concerned(connection: PoolConnection, asset_ids: Collection[str]) -> Part:

@@ -15,15 +15,17 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from libs.contracts import ProblemType, Profile
 from libs.contracts.keys import asset_id as made_from
 from libs.contracts.words import ShortText, Slug, SourceKey
-from libs.persistence import PoolConnection, Sessions, driver_of
+from libs.persistence import PoolConnection, Sessions
 from libs.security import Identity, ProblemError, Role, authenticated
 from libs.security.preconditions import check_match, etag_of, required
 from services.inventory import store as register_store
-from services.inventory.composition import Authorities, Told
-from services.inventory.domain import Part, Register, Source
+from services.inventory.acting import about, hold
+from services.inventory.composition import PERSON, Authorities, Told
+from services.inventory.domain import Register, Source
 from services.inventory.idempotency import Attempt
 from services.inventory.merges import store
 from services.inventory.merges.domain import CandidateState, MergeKind, Since, heard, move
+from services.inventory.registered import there
 from services.inventory.store import AssetRow, CandidateRow, MergeRow
 from services.inventory.worker import Clock
 
@@ -119,13 +121,18 @@ class AssetSource(BaseModel):
 
 
 class FieldOrigin(BaseModel):
-    """Whose value stands in a field, by which version, and since when the register has had it; a relation type may have several."""
+    """Whose value stands in a field, by which version, and since when the register has had it; a relation type may have several.
+
+    Of what a person set: who, and why.
+    """
 
     field: str
     feed: str
     source_key: str
     source_version: int
     since: datetime
+    edited_by: str | None = None
+    reason: str | None = None
 
 
 class AssetSources(BaseModel):
@@ -200,8 +207,10 @@ class MergeApi:
     async def sources(self, asset_id: UUID, caller: Reader) -> AssetSources:
         """Which feeds tell of the asset, and whose value stands in each field."""
         async with self._sessions.session(caller.scope(self._bodies)) as session:
-            _there(await register_store.asset_of(session, asset_id))
-            links = await store.links_of(session, asset_id)
+            there(await register_store.asset_of(session, asset_id))
+            links = [
+                link for link in await store.links_of(session, asset_id) if link.feed != PERSON or link.told is not None
+            ]
             told = [Told(link.feed, link.source_key, link.told, link.gone) for link in links if link.told is not None]
             origins = heard(self._authorities, told)
             since = await _since(session, asset_id, origins)
@@ -215,6 +224,7 @@ class MergeApi:
                     source_key=one.source_key,
                     source_version=versions[one.feed, one.source_key],
                     since=since[field],
+                    **_edit_of(one, field),
                 )
                 for field, tellers in origins.items()
                 for one in tellers
@@ -311,7 +321,7 @@ class MergeApi:
         """Merge the asset into another of its network: what told of it tells of that one, and it is retired with reason `merged`."""
         expected = required(if_match)
         async with self._sessions.session(caller.scope(self._bodies)) as session:
-            body = _there(await register_store.asset_of(session, asset_id)).body
+            body = there(await register_store.asset_of(session, asset_id)).body
             answered = await attempt.answered(session, caller, body, self._clock())
             if answered is not None:
                 return _answer(Merge.model_validate(answered), response)
@@ -334,7 +344,7 @@ class MergeApi:
         """Let one source of the asset tell of an asset of its own."""
         expected = required(if_match)
         async with self._sessions.session(caller.scope(self._bodies)) as session:
-            left = _there(await register_store.asset_of(session, asset_id))
+            left = there(await register_store.asset_of(session, asset_id))
             answered = await attempt.answered(session, caller, left.body, self._clock())
             if answered is not None:
                 return _answer(Merge.model_validate(answered), response)
@@ -342,8 +352,8 @@ class MergeApi:
             check_match(expected, left.revision)
             source = Source(given.feed, given.source_key)
             own = made_from(self._profile.municipality, *source)
-            register = await self._register(connection, [str(asset_id), own])
-            links = register.links_of(str(asset_id))
+            register = await about(connection, self._profile, [str(asset_id), own])
+            links = register.sources_of(str(asset_id))
             if source not in [Source(link.feed, link.source_key) for link in links]:
                 raise ProblemError(ProblemType.NOT_FOUND, "inventory.merge.no_such_source")
             if len(links) == 1:
@@ -388,7 +398,7 @@ class MergeApi:
             if row.undone_at is not None:
                 raise ProblemError(ProblemType.CONFLICT, "inventory.merge.undone_already")
             left, connection = await self._to_undo(session, row)
-            register = await self._register(connection, [str(row.from_id), str(row.into_id)])
+            register = await about(connection, self._profile, [str(row.from_id), str(row.into_id)])
             sources = [Source(feed, key) for feed, key in row.sources]
             there = {Source(link.feed, link.source_key) for link in register.links_of(str(row.into_id))}
             if not there.issuperset(sources):
@@ -411,8 +421,8 @@ class MergeApi:
 
     async def _held(self, session: AsyncSession, lost: UUID, kept: UUID) -> tuple[AssetRow, AssetRow, PoolConnection]:
         """Both assets, held against other writers; both must be the caller's, and of one network."""
-        left = _there(await register_store.asset_of(session, lost))
-        into = _there(await register_store.asset_of(session, kept))
+        left = there(await register_store.asset_of(session, lost))
+        into = there(await register_store.asset_of(session, kept))
         if left.asset_id == into.asset_id:
             raise ProblemError(ProblemType.CONFLICT, "inventory.merge.same_asset")
         connection = await self._enter(session, left, into)
@@ -421,24 +431,11 @@ class MergeApi:
         return left, into, connection
 
     async def _enter(self, session: AsyncSession, *rows: AssetRow) -> PoolConnection:
-        """Hold the assets' networks. What has relations to them may be of any body there, and follows."""
-        connection = await driver_of(session)
-        networks = {row.state["network"] for row in rows}
-        bodies = [body.id for body in self._profile.bodies if body.network in networks]
-        await register_store.enter(connection, bodies, networks)
-        for row in rows:
-            # again, now that nobody else can change it
-            await session.refresh(row)
-        return connection
+        return await hold(session, self._profile, {row.state["network"] for row in rows}, rows)
 
     async def _to_undo(self, session: AsyncSession, row: MergeRow) -> tuple[AssetRow, PoolConnection]:
-        left = _there(await register_store.asset_of(session, row.into_id))
+        left = there(await register_store.asset_of(session, row.into_id))
         return left, await self._enter(session, left)
-
-    async def _register(self, connection: PoolConnection, asset_ids: Iterable[str]) -> Register:
-        register = Register(self._profile, await register_store.concerned(connection, list(asset_ids)))
-        register.add(Part(targets=await register_store.targets_under(connection, register.named())))
-        return register
 
     async def _merge(
         self,
@@ -450,10 +447,10 @@ class MergeApi:
         note: str | None,
         candidate_id: UUID | None = None,
     ) -> MergeRow:
-        register = await self._register(connection, [str(left.asset_id), str(into.asset_id)])
-        sources = [Source(link.feed, link.source_key) for link in register.links_of(str(left.asset_id))]
-        if not sources or not register.links_of(str(into.asset_id)):
+        register = await about(connection, self._profile, [str(left.asset_id), str(into.asset_id)])
+        if not register.sources_of(str(left.asset_id)) or not register.sources_of(str(into.asset_id)):
             raise ProblemError(ProblemType.CONFLICT, "inventory.merge.gone")
+        sources = [Source(link.feed, link.source_key) for link in register.links_of(str(left.asset_id))]
         moved = _Moved(MergeKind.MERGED, left, str(into.asset_id), into.body, sources)
         return await self._move(session, connection, register, moved, caller, note, candidate_id)
 
@@ -497,6 +494,14 @@ async def _since(session: AsyncSession, asset_id: UUID, fields: Iterable[str]) -
     return since.found
 
 
+def _edit_of(told: Told, field: str) -> dict[str, str]:
+    """Who set a field, and why, where a person did."""
+    if told.feed != PERSON:
+        return {}
+    mark = told.content["edits"][field]
+    return {"edited_by": mark["by"], "reason": mark["reason"]}
+
+
 def _check_open(row: CandidateRow, expected: str) -> None:
     check_match(expected, row.revision)
     if row.state != CandidateState.PROPOSED:
@@ -506,12 +511,6 @@ def _check_open(row: CandidateRow, expected: str) -> None:
 def _decide(row: CandidateRow, state: CandidateState, caller: Identity, now: datetime, note: str | None) -> None:
     row.state, row.revision, row.note = state, row.revision + 1, note
     row.decided_by, row.decided_at = caller.subject, now
-
-
-def _there(row: AssetRow | None) -> AssetRow:
-    if row is None:
-        raise ProblemError(ProblemType.NOT_FOUND, "inventory.not_found")
-    return row
 
 
 def _candidate_there(row: CandidateRow | None) -> CandidateRow:

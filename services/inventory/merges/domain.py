@@ -6,12 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from services.inventory.composition import Authorities, Told, compose
+from services.inventory.composition import PERSON, Authorities, Told, compose
 from services.inventory.domain import Move, MoveChanges, Register, Source, State
-
-_UNTOLD: Final = object()
 
 
 class CandidateState(StrEnum):
@@ -51,16 +49,18 @@ def move(register: Register, sources: Iterable[Source], into: str, *, left: str,
 
 
 def heard(authorities: Authorities, told: Sequence[Told]) -> Mapping[str, tuple[Told, ...]]:
-    """Who is heard in each field, by name."""
-    return dict(sorted(compose(authorities, told).origins.items())) if told else {}
+    """Who is heard in each field, by name; nobody where no source is left."""
+    if all(one.feed == PERSON for one in told):
+        return {}
+    return dict(sorted(compose(authorities, told).origins.items()))
 
 
 def value_of(state: State, field: str) -> Any:
-    """What a state has in a field as `heard` names them; of a relation type, where they lead."""
+    """What a state has in a field as `heard` names them; of a relation type, where they lead. None where it has nothing."""
     group, _, name = field.partition(".")
     if group == "relations":
         return [one["asset_id"] for one in state["relations"] if one["type"] == name]
-    return state[group].get(name, _UNTOLD) if name else state.get(group, _UNTOLD)
+    return state[group].get(name) if name else state.get(group)
 
 
 class Since:

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
+from sqlalchemy import Select, Uuid, cast, literal
 from sqlmodel import col, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from services.inventory.merges.domain import CandidateState
+from services.inventory.merges.domain import CandidateState, MergeKind
 from services.inventory.store import CandidateRow, MergeRow, SourceLinkRow
 
 
@@ -68,3 +69,13 @@ async def links_of(session: AsyncSession, asset_id: UUID) -> Sequence[SourceLink
     """What each source tells of an asset, by feed and source key."""
     query = select(SourceLinkRow).where(col(SourceLinkRow.asset_id) == asset_id)
     return (await session.exec(query.order_by(col(SourceLinkRow.feed), col(SourceLinkRow.source_key)))).all()
+
+
+def merged_into(asset_id: UUID) -> Select[tuple[UUID]]:
+    """The ids under which what was recorded of an asset stands: its own, and those of what people have merged into it."""
+    ids = select(cast(literal(asset_id), Uuid).label("asset_id")).cte("merged_into", recursive=True)
+    row = MergeRow
+    merged = select(col(row.from_id)).join(ids, col(row.into_id) == ids.c.asset_id)
+    merged = merged.where(col(row.kind) == MergeKind.MERGED, col(row.undone_at).is_(None))
+    found = ids.union(merged)
+    return select(found.c.asset_id)

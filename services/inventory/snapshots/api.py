@@ -114,15 +114,15 @@ class SnapshotPage(BaseModel):
 
 
 class MissingAsset(BaseModel):
-    """An asset that the snapshot did not have. `told_by`: other feeds that still tell of it, so that it may stay; `name` and `kind` None where
-    it is another body's by now."""
+    """An asset that the snapshot did not have. `told_by`: other feeds that still tell of it, so that it may stay (`-hand-`: a person added it);
+    `name` and `kind` None where it is another body's by now."""
 
     source_key: str
     asset_id: UUID
     body: Slug
     name: str | None
     kind: str | None
-    told_by: tuple[Slug, ...]
+    told_by: tuple[str, ...]
 
 
 class MissingPage(BaseModel):
@@ -132,7 +132,7 @@ class MissingPage(BaseModel):
     next: str | None
 
 
-class Decision(_Request):
+class DecisionReason(_Request):
     """Why a person decides so."""
 
     reason: ShortText
@@ -251,7 +251,7 @@ class SnapshotApi:
     async def approve(
         self,
         snapshot_id: UUID,
-        given: Decision,
+        given: DecisionReason,
         caller: Editor,
         response: Response,
         attempt: Again,
@@ -263,7 +263,7 @@ class SnapshotApi:
     async def refuse(
         self,
         snapshot_id: UUID,
-        given: Decision,
+        given: DecisionReason,
         caller: Editor,
         response: Response,
         attempt: Again,
@@ -275,7 +275,7 @@ class SnapshotApi:
     async def _decide(
         self,
         snapshot_id: UUID,
-        given: Decision,
+        given: DecisionReason,
         caller: Identity,
         response: Response,
         attempt: Attempt,

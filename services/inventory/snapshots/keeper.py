@@ -97,6 +97,7 @@ class SnapshotKeeper(Lasting):
         add_decision(batch, register, decision, state["body"] if state else "")
 
     def _networks(self, known: Part) -> set[str]:
-        """The networks of all that is told of the assets."""
+        """The networks of all that is told of the assets; people's edits name no body."""
         told = (from_json(link.told) for link in known.links.values() if link.told is not None)
-        return {self._profile.network_of(one["body"]) for one in told if one["body"] in self._profile.body_by_id}
+        bodies = {one.get("body") for one in told} & self._profile.body_by_id.keys()
+        return {self._profile.network_of(body) for body in bodies}

@@ -16,6 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from libs.contracts import SnapshotState
 from libs.persistence import PoolConnection
+from services.inventory.composition import PERSON
 from services.inventory.snapshots.domain import Ended, Extent, Listening, Mention, Place, Snapshot
 from services.inventory.store import AssetRow, Base, SourceLinkRow
 
@@ -371,9 +372,11 @@ async def forget_missing(session: AsyncSession, snapshot_id: UUID) -> None:
 
 
 async def others_telling(session: AsyncSession, feed: str, asset_ids: Collection[UUID]) -> dict[UUID, list[str]]:
-    """By asset, the other feeds that still tell of it."""
+    """By asset, the other feeds that still tell of it; people's edits keep nothing in the register."""
     query = select(SourceLinkRow.asset_id, SourceLinkRow.feed).where(
-        col(SourceLinkRow.asset_id).in_(asset_ids), col(SourceLinkRow.feed) != feed, ~col(SourceLinkRow.gone)
+        col(SourceLinkRow.asset_id).in_(asset_ids),
+        col(SourceLinkRow.feed).not_in((feed, PERSON)),
+        ~col(SourceLinkRow.gone),
     )
     found: dict[UUID, list[str]] = {}
     for asset_id, other in (await session.exec(query.order_by(col(SourceLinkRow.feed)).distinct())).all():

@@ -39,7 +39,7 @@ Look = Callable[..., Awaitable[list[dict[str, Any]]]]
 TABLES = (
     "asset, asset_revision, asset_relation, source_link, match_key, merge_candidate, asset_merge, outbox, parked_key, "
     "consumer_offset, dead_letter, feed_outcomes, idempotent_answer, netbox_pull, "
-    "feed_snapshot, snapshot_mention, snapshot_missing, feed_heard, feed_finding"
+    "feed_snapshot, snapshot_mention, snapshot_missing, feed_heard, feed_finding, act_request, disposal, attachment"
 )
 
 

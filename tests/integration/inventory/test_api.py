@@ -527,6 +527,8 @@ class TestRetiring:
             "reason": "廃棄",
             "merged_from": None,
             "merged_into": None,
+            "snapshot": None,
+            "approved_by": None,
         }
         await service.post_items(thing("API-T-1", 1, name="古い端末"))
         assert (await service.get("mayor", f"/v1/assets/{asset}"))["status"] == "retired"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from libs.contracts import Profile
-from services.inventory.composition import BY_ID, PERSON, Authorities, Told, compose
+from services.inventory.composition import BY_HAND, BY_ID, NOWHERE, PERSON, Authorities, Told, compose
 from services.inventory.domain import Link, MoveChanges, Part, Register, Source
 from services.inventory.merges.domain import Since
 
@@ -32,9 +32,15 @@ def authorities(city: Profile) -> Authorities:
     return Authorities(city)
 
 
-def told(feed: str, *, gone: bool = False, key: str = "K-1", **content: Any) -> Told:
+def told(feed: str, *, gone: bool = False, key: str = "K-1", at: int = 1, **content: Any) -> Told:
+    """`at` is the day on which a person set all of what they tell."""
     whole = {"body": "mayor", "kind": "system", "facts": {}, "declared": {}, "relations": []}
-    return Told(feed, key, content if feed == PERSON else {**whole, **content}, gone)
+    if feed != PERSON:
+        return Told(feed, key, {**whole, **content}, gone)
+    fields = [name for name in content if name not in ("facts", "relations")]
+    fields += [f"facts.{name}" for name in content.get("facts", ())]
+    fields += [f"relations.{kind}" for kind, _, _ in content.get("relations", ())]
+    return Told(feed, key, {**content, "edits": {name: {"at": f"2026-04-{at:02}"} for name in fields}}, gone)
 
 
 class TestFields:
@@ -69,6 +75,29 @@ class TestFields:
         assert "section" not in content
         assert [one.feed for one in origins["section"]] == [PERSON]
 
+    def test_what_was_added_by_hand_stands_until_a_feed_tells_it(self, authorities: Authorities) -> None:
+        by_hand = told(BY_HAND, key="p", name="手で登録", section="税務課", kind="information")
+
+        content = compose(authorities, [by_hand, told("glpi", name="srv-01")]).content
+        assert (content["name"], content["section"], content["kind"]) == ("srv-01", "税務課", "system")
+
+    def test_of_two_edits_the_newer_one_stands_field_by_field(self, authorities: Authorities) -> None:
+        stores = [["stores", "cmdb", "I-1"]]
+        older = told(PERSON, key="a/1", at=3, name="旧", section="納税課", relations=[["stores", "cmdb", "I-2"]])
+        newer = told(PERSON, key="b/1", at=4, name="新", relations=stores)
+
+        for order in ([older, newer], [newer, older]):
+            content = compose(authorities, [told("cmdb"), *order]).content
+            assert (content["name"], content["section"]) == ("新", "納税課")
+            assert content["relations"] == [("stores", "cmdb", "I-1")]
+
+    def test_a_person_may_take_away_the_relations_of_a_type(self, authorities: Authorities) -> None:
+        feed = told("cmdb", relations=[["stores", "cmdb", "I-1"], ["runs_on", "cmdb", "S-1"]])
+
+        content, _, origins = compose(authorities, [feed, told(PERSON, relations=[["stores", BY_ID, NOWHERE]])])
+        assert content["relations"] == [("runs_on", "cmdb", "S-1")]
+        assert [one.feed for one in origins["relations.stores"]] == [PERSON]
+
     def test_without_a_name_an_asset_has_the_key_of_a_feed(self, authorities: Authorities) -> None:
         assert compose(authorities, [told(PERSON, key="p"), told("cmdb", key="C-1")]).content["name"] == "C-1"
 
@@ -93,7 +122,9 @@ class TestExistence:
             ({"netbox": True, "ledger": False}, False),
             ({"netbox": False, "ledger": True}, True),
             ({"cmdb": True, PERSON: False}, False),
-            ({PERSON: False}, True),
+            ({BY_HAND: False, PERSON: False}, True),
+            ({BY_HAND: False, "cmdb": True}, True),
+            ({BY_HAND: False, "netbox": True}, False),
         ],
         ids=[
             "one is left",
@@ -101,7 +132,9 @@ class TestExistence:
             "the authority is gone",
             "the authority is left",
             "an edit alone",
-            "a person's own",
+            "added by hand",
+            "added by hand, and one that no longer tells",
+            "added by hand, and the authority is gone",
         ],
     )
     def test_whether_an_asset_is_there(self, authorities: Authorities, gone: dict[str, bool], there: bool) -> None:

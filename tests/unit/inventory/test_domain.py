@@ -214,12 +214,12 @@ class TestRetire:
     def test_a_person_retires_and_the_source_may_tell_anew(self, profile: Profile, register: Register) -> None:
         known = register.take(item(7)).link
 
-        links, revisions = register.retire(known.asset_id, "officer", "撤去")
+        links, revisions = register.retire(known.asset_id, {"actor": "officer", "reason": "撤去"})
         (revision,) = revisions
         assert (revision.revision, revision.after["status"]) == (2, "retired")
         assert revision.change == {"actor": "officer", "reason": "撤去"}
         assert links == (known._replace(gone=True),)
-        assert register.retire(known.asset_id, "officer", "再び").revisions == ()
+        assert register.retire(known.asset_id, {"actor": "officer", "reason": "再び"}).revisions == ()
         held = {known.asset_id: register.held(known.asset_id)}
         later = Register(profile, Part({Source("cmdb", "A-1"): links[0]}, held))
         assert later.take(item(7)).outcome is Outcome.IGNORED

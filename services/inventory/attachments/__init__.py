@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Documents that belong to an asset, by reference: where they are, never what they say."""
