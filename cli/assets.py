@@ -124,7 +124,7 @@ def feed_of(running: Running, feed: str) -> DeclaredFeed:
 
 def described(asset: dict[str, Any]) -> tuple[str, str, str]:
     zone = say(f"cli.zone.{asset['zone']}") if asset["zone"] else NOTHING
-    return say(f"cli.kind.{asset['kind']}"), asset["section"] or NOTHING, zone
+    return say(f"words.kind.{asset['kind']}"), asset["section"] or NOTHING, zone
 
 
 def line(*parts: str) -> Text:

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The doors over HTTP, and the register to read; a person's retirement of an asset."""
+"""The doors over HTTP; a person's retirement of an asset."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
@@ -14,23 +13,19 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 
 from libs.bus import Caps, KafkaSettings
 from libs.contracts import (
-    Asset,
-    AssetKind,
-    AssetStatus,
-    Change,
     EarlierScales,
     Feed,
     FeedItem,
     ProblemType,
     Profile,
 )
-from libs.contracts.words import RelationType, ShortText, Slug
+from libs.contracts.words import ShortText, Slug
 from libs.observability import Metrics
 from libs.observability.metrics import FEED_ITEMS
 from libs.persistence import Sessions, driver_of
 from libs.security import FieldError, Guard, Identity, ProblemError, Role, TokenVerifier, authenticated
 from libs.security import create_app as secured_app
-from libs.security.preconditions import check_match, etag_of, required
+from libs.security.preconditions import check_match, required
 from services.inventory import lines, store
 from services.inventory.dead_letters.api import DeadLetterApi
 from services.inventory.domain import Part, Register
@@ -45,6 +40,7 @@ from services.inventory.ledgers.columns import ColumnsByFeed
 from services.inventory.merges.api import MergeApi
 from services.inventory.netbox_pull.api import PullApi
 from services.inventory.receipts.api import ReceiptApi
+from services.inventory.register.api import RegisterApi, RegisteredAsset, registered, there, with_etag
 from services.inventory.worker import PASSED_OVER, Clock
 
 VERSION: Final = "1"
@@ -63,60 +59,12 @@ class Accepted(BaseModel):
     passed_over: int = 0
 
 
-class RegisteredAsset(Asset):
-    """An asset with its revision, and when that was recorded."""
-
-    revision: int
-    updated_at: datetime
-
-
-class AssetPage(BaseModel):
-    """Give `next` as `after` for the page that follows; None on the last one."""
-
-    items: tuple[RegisteredAsset, ...]
-    next: UUID | None
-
-
-class RecordedRevision(BaseModel):
-    """One revision: the asset as it was from then on, and who or what made it so."""
-
-    revision: int
-    recorded_at: datetime
-    asset: Asset
-    change: Change
-
-
-class History(BaseModel):
-    """The newest first; give `next` as `before` for the page that follows."""
-
-    items: tuple[RecordedRevision, ...]
-    next: int | None
-
-
-class RelatedAsset(BaseModel):
-    """A neighbour; `asset` is None where it is not in the register yet, or is another body's."""
-
-    type: RelationType
-    direction: Literal["to", "from"]
-    asset_id: UUID
-    asset: RegisteredAsset | None
-
-
 class Retirement(BaseModel):
     """Why a person retires an asset."""
 
     model_config = ConfigDict(extra="forbid")
 
     reason: ShortText
-
-
-class Count(BaseModel):
-    """How many assets there are of one body, kind and status."""
-
-    body: Slug
-    kind: AssetKind
-    status: AssetStatus
-    assets: int
 
 
 class SignedByFeed(Guard):
@@ -158,6 +106,7 @@ class Api:
         self.pulls = PullApi(sessions, profile, clock)
         self.ledgers = LedgerApi(sessions, intake, profile, earlier, columns or ColumnsByFeed(), clock)
         self.merges = MergeApi(sessions, profile, clock)
+        self.register = RegisterApi(sessions, profile, clock)
         self.dead_letters = DeadLetterApi(sessions, profile, kafka, caps, clock)
         self._mappings = mappings
         self._sessions = sessions
@@ -170,12 +119,7 @@ class Api:
     def router(self, signed: SignedByFeed) -> APIRouter:
         router = APIRouter(prefix="/v1", tags=["inventory"])
         self._add_doors(router, signed)
-        router.get("/assets")(self.assets)
-        router.get("/assets/{asset_id}")(self.asset)
-        router.get("/assets/{asset_id}/history")(self.history)
-        router.get("/assets/{asset_id}/relations")(self.relations)
         router.post("/assets/{asset_id}/retire")(self.retire)
-        router.get("/summary")(self.summary)
         return router
 
     def _add_doors(self, router: APIRouter, signed: SignedByFeed) -> None:
@@ -263,61 +207,6 @@ class Api:
         sent = Sent(await request.body(), feed_of(self._profile, feed, caller))
         return await self._deliver("netbox/objects", request, sent, traceparent, caller)
 
-    async def assets(
-        self,
-        caller: Reader,
-        body: Slug | None = None,
-        kind: AssetKind | None = None,
-        status: AssetStatus | None = None,
-        name: Annotated[str | None, Query(max_length=100)] = None,
-        after: UUID | None = None,
-        limit: Limit = 100,
-    ) -> AssetPage:
-        """Assets by id; `name` finds a part of it."""
-        async with self._sessions.session(caller.scope(self._bodies)) as session:
-            rows = await store.assets(
-                session, after=after, limit=limit + 1, body=body, kind=kind, status=status, name=name
-            )
-        more = len(rows) > limit
-        return AssetPage(
-            items=tuple(_registered(row) for row in rows[:limit]), next=rows[limit - 1].asset_id if more else None
-        )
-
-    async def asset(self, asset_id: UUID, caller: Reader, response: Response) -> RegisteredAsset:
-        """One asset; `ETag` is what `If-Match` of a change asks for."""
-        async with self._sessions.session(caller.scope(self._bodies)) as session:
-            row = _there(await store.asset_of(session, asset_id))
-        return _with_etag(_registered(row), response)
-
-    async def history(
-        self, asset_id: UUID, caller: Reader, before: Annotated[int | None, Query(ge=1)] = None, limit: Limit = 100
-    ) -> History:
-        """Every revision, with who or what made it."""
-        async with self._sessions.session(caller.scope(self._bodies)) as session:
-            rows = await store.revisions_of(session, asset_id, before=before, limit=limit + 1)
-        if not rows:
-            _there(None)
-        return History(
-            items=tuple(_recorded(row) for row in rows[:limit]),
-            next=rows[limit - 1].revision if len(rows) > limit else None,
-        )
-
-    async def relations(self, asset_id: UUID, caller: Reader, limit: Limit = 100) -> tuple[RelatedAsset, ...]:
-        """The asset's neighbours, both ways; those that point at it only as far as they are the caller's to see."""
-        async with self._sessions.session(caller.scope(self._bodies)) as session:
-            row = _there(await store.asset_of(session, asset_id))
-            targets = [(relation["type"], UUID(relation["asset_id"])) for relation in row.relations or ()]
-            known = await store.named(session, (target for _, target in targets))
-            pointing = await store.related_to(session, asset_id, limit)
-        out = [_related(kind, "to", target, known.get(target)) for kind, target in targets]
-        into = [
-            _related(relation["type"], "from", other.asset_id, other)
-            for other in pointing
-            for relation in other.relations or ()
-            if relation["asset_id"] == str(asset_id)
-        ]
-        return (*out, *into)
-
     async def retire(
         self,
         asset_id: UUID,
@@ -330,10 +219,10 @@ class Api:
         """A person retires an asset; it stays in the register with its history. With `Idempotency-Key` it may be sent again."""
         given = required(if_match)
         async with self._sessions.session(caller.scope(self._bodies)) as session:
-            row = _there(await store.asset_of(session, asset_id))
+            row = there(await store.asset_of(session, asset_id))
             answered = await attempt.answered(session, caller, row.body, self._clock())
             if answered is not None:
-                return _with_etag(RegisteredAsset.model_validate(answered), response)
+                return with_etag(RegisteredAsset.model_validate(answered), response)
             connection = await driver_of(session)
             await store.enter(connection, caller.scope(self._bodies), [row.state["network"]])
             # again, now that nobody else can change it
@@ -344,14 +233,8 @@ class Api:
             gone = register.retire(str(asset_id), caller.subject, retirement.reason)
             await store.write_move(connection, self._profile, register, gone, self._clock())
             await session.refresh(row)
-            attempt.keep(session, _registered(row).model_dump(mode="json"))
-        return _with_etag(_registered(row), response)
-
-    async def summary(self, caller: Reader) -> tuple[Count, ...]:
-        """Counts by body, kind and status."""
-        async with self._sessions.session(caller.scope(self._bodies)) as session:
-            rows = await store.counts(session)
-        return tuple(Count(body=body, kind=kind, status=status, assets=count) for body, kind, status, count in rows)
+            attempt.keep(session, registered(row).model_dump(mode="json"))
+        return with_etag(registered(row), response)
 
     async def _deliver(
         self, door: str, request: Request, sent: Sent, traceparent: str | None, caller: Identity | None = None
@@ -395,36 +278,12 @@ def _may_speak(item: FeedItem, feed: Feed, caller: Identity | None) -> bool:
     return item.body in feed.bodies and (caller is None or caller.may_feed(feed.id, item.body))
 
 
-def _there(row: store.AssetRow | None) -> store.AssetRow:
-    if row is None:
-        raise ProblemError(ProblemType.NOT_FOUND, "inventory.not_found")
-    return row
-
-
-def _registered(row: store.AssetRow) -> RegisteredAsset:
-    return RegisteredAsset.model_validate({**row.state, "revision": row.revision, "updated_at": row.updated_at})
-
-
-def _with_etag(asset: RegisteredAsset, response: Response) -> RegisteredAsset:
-    response.headers["ETag"] = etag_of(asset.revision)
-    return asset
-
-
-def _recorded(row: store.RevisionRow) -> RecordedRevision:
-    content: dict[str, Any] = {"revision": row.revision, "recorded_at": row.recorded_at}
-    return RecordedRevision.model_validate({**content, "asset": row.state, "change": row.change})
-
-
-def _related(kind: str, direction: Literal["to", "from"], asset_id: UUID, row: store.AssetRow | None) -> RelatedAsset:
-    return RelatedAsset(type=kind, direction=direction, asset_id=asset_id, asset=_registered(row) if row else None)
-
-
 def create_app(
     verifier: TokenVerifier, api: Api, profile: Profile, secrets: Mapping[str, SecretStr], metrics: Metrics
 ) -> FastAPI:
     """The service's application, without its health routes; does no I/O."""
     app = secured_app("Daicho inventory", verifier, version=VERSION, metrics=metrics)
     app.include_router(api.router(SignedByFeed(profile, secrets)))
-    for part in (api.ledgers, api.receipts, api.pulls, api.merges, api.dead_letters):
+    for part in (api.register, api.ledgers, api.receipts, api.pulls, api.merges, api.dead_letters):
         app.include_router(part.router())
     return app

@@ -27,7 +27,7 @@ COUNT = 20_000
 BATCH = 2_000
 _TABLES = tuple(str(table.__tablename__) for table in (AssetRow, RevisionRow, OutboxRow))
 _EMPTY = """
-TRUNCATE asset, asset_revision, asset_relation, source_link, match_key, merge_candidate, outbox, parked_key, consumer_offset, feed_outcomes
+TRUNCATE asset, asset_revision, asset_relation, asset_findable, source_link, match_key, merge_candidate, outbox, parked_key, consumer_offset, feed_outcomes
 RESTART IDENTITY
 """
 _SCHEMA = "floor"
