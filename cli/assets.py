@@ -14,30 +14,26 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from cli import merges
+from cli import merges, register
 from cli.api import Api
 from cli.command import DATA, Client, Data, OfBody, command, group
 from cli.errors import MISUSED, CliError
 from cli.files import content_of
 from cli.identity import SECURITY_OFFICE
 from cli.language import pick, say
+from cli.moments import asked
+from cli.naming import Asset, OfFeed, feed_of, id_of
 from cli.profile import names_of, read_profile
 from cli.pull import pull
+from cli.register import MOST_A_PAGE, AsOf, Kind, Limit, Name, arrow
 from cli.rows import NOTHING, local, source_of
-from cli.running import Running, load
-from libs.contracts import Change, asset_id
-from libs.contracts import Feed as DeclaredFeed
+from cli.running import load
+from libs.contracts import Change
 from libs.contracts import Text as Texts
 
-Asset = Annotated[str, typer.Argument(help=say("cli.help.asset"), metavar="ASSET")]
-OfFeed = Annotated[str | None, typer.Option("--feed", help=say("cli.help.of_feed"), show_default=False)]
-Kind = Annotated[str | None, typer.Option("--kind", help=say("cli.help.kind"), show_default=False)]
-Name = Annotated[str | None, typer.Option("--name", help=say("cli.help.name"), show_default=False)]
-Limit = Annotated[int, typer.Option("--limit", help=say("cli.help.limit"), min=1)]
 Feed = Annotated[str, typer.Argument(help=say("cli.help.feed_id"), metavar="FEED")]
 File = Annotated[Path, typer.Argument(help=say("cli.help.file"), metavar="FILE", dir_okay=False)]
 
-MOST_A_PAGE: Final = 500
 _DOORS: Final = {
     "plain": ("items", "application/json"),
     "netbox": ("netbox/objects", "application/json"),
@@ -52,6 +48,7 @@ def add_to(app: typer.Typer) -> None:
     command(assets, "show", "cli.help.assets_show")(show)
     command(feed, "post", "cli.help.feed_post")(post)
     command(feed, "pull", "cli.help.feed_pull")(pull)
+    register.add_to(assets)
     merges.add_to(assets)
     app.add_typer(assets, name="assets")
     app.add_typer(feed, name="feed")
@@ -62,27 +59,27 @@ def list_(
     body: OfBody = None,
     kind: Kind = None,
     name: Name = None,
+    as_of: AsOf = None,
     limit: Limit = 100,
     client: Client = None,
 ) -> None:
     table = Table(expand=True)
     for column in ("asset", "kind", "section", "zone", "state", "id"):
         table.add_column(say(f"cli.column.{column}"), overflow="fold")
+    wanted = {"body": body, "kind": kind, "name": name, "as_of": asked(as_of)}
     with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
-        for asset in islice(
-            api.pages("/v1/assets", body=body, kind=kind, name=name, limit=min(limit, MOST_A_PAGE)), limit
-        ):
+        for asset in islice(api.pages("/v1/assets", **wanted, limit=min(limit, MOST_A_PAGE)), limit):
             state = say(f"cli.asset.{asset['status']}")
             table.add_row(asset["name"], *described(asset), state, asset["asset_id"])
     table.caption = say("cli.assets_count", count=table.row_count)
     Console().print(table)
 
 
-def show(asset: Asset, feed: OfFeed = None, data: Data = DATA, client: Client = None) -> None:
-    running = load(data)
+def show(asset: Asset, feed: OfFeed = None, as_of: AsOf = None, data: Data = DATA, client: Client = None) -> None:
+    running, moment = load(data), asked(as_of)
     place = f"/v1/assets/{id_of(running, asset, feed)}"
     with Api(running, "inventory", client or SECURITY_OFFICE) as api:
-        found, relations, history = api.get(place), api.get(f"{place}/relations"), api.get(f"{place}/history")
+        found, relations, history = (api.get(f"{place}{part}", as_of=moment) for part in ("", "/relations", "/history"))
     body = names_of(read_profile(running.profile)).body(found["body"])
     head = line(found["name"], body, *described(found), found["asset_id"])
     Console().print(Group(head, _facts(found), _relations(relations), _history(history["items"])))
@@ -108,20 +105,6 @@ def decision_told(one: Mapping[str, Any]) -> str:
     return f"  {one['field']}: {detail} ({decide})"
 
 
-def id_of(running: Running, asset: str, feed: str | None) -> str:
-    """The id of an asset, told by itself or as the key under which a feed knows it."""
-    if feed is None:
-        return asset
-    return asset_id(read_profile(running.profile).municipality, feed_of(running, feed).id, asset)
-
-
-def feed_of(running: Running, feed: str) -> DeclaredFeed:
-    known = read_profile(running.profile).feed_by_id
-    if feed not in known:
-        raise CliError("cli.unknown_feed", code=MISUSED, feed=feed, known=", ".join(known))
-    return known[feed]
-
-
 def described(asset: dict[str, Any]) -> tuple[str, str, str]:
     zone = say(f"cli.zone.{asset['zone']}") if asset["zone"] else NOTHING
     return say(f"words.kind.{asset['kind']}"), asset["section"] or NOTHING, zone
@@ -143,9 +126,7 @@ def _relations(relations: list[dict[str, Any]]) -> Table:
     for name in ("relation", "asset", "id"):
         table.add_column(say(f"cli.column.{name}"), overflow="fold")
     for one in relations:
-        kind = say(f"words.relation.{one['type']}")
-        arrow = f"{kind} →" if one["direction"] == "to" else f"← {kind}"
-        table.add_row(arrow, one["asset"]["name"] if one["asset"] else NOTHING, one["asset_id"])
+        table.add_row(arrow(one), one["asset"]["name"] if one["asset"] else NOTHING, one["asset_id"])
     return table
 
 

@@ -15,11 +15,12 @@ from rich.text import Text
 from rich.tree import Tree
 
 from cli.api import Api
-from cli.assets import Asset, OfFeed, described, id_of, line
+from cli.assets import described, line
 from cli.command import DATA, AsJson, Client, Data, command
 from cli.files import write
 from cli.identity import SECURITY_OFFICE
 from cli.language import current, pick, say
+from cli.naming import Asset, OfFeed, id_of
 from cli.profile import names_of, read_profile
 from cli.rows import Names, override_told
 from cli.running import load

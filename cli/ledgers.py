@@ -16,11 +16,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 from rich.table import Table
 
 from cli.api import Api
-from cli.assets import decision_told, feed_of
+from cli.assets import decision_told
 from cli.command import DATA, AsJson, Body, Client, Data, command, group
 from cli.errors import FAILED, MISUSED, CliError
 from cli.identity import SECURITY_OFFICE
 from cli.language import pick, say
+from cli.naming import feed_of
 from cli.running import load
 from libs.contracts import Text
 

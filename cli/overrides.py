@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.api import Api
-from cli.assets import Asset, OfFeed, id_of
 from cli.command import DATA, Client, Data, OfBody, command, group
 from cli.identity import SECURITY_OFFICE
 from cli.language import say
+from cli.naming import Asset, OfFeed, id_of
 from cli.profile import names_of, read_profile
 from cli.rows import NOTHING, local
 from cli.running import load

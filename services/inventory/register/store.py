@@ -100,7 +100,11 @@ async def page(
 
 def _page_of_each(bodies: Collection[str], wanted: Wanted, after: UUID | None, limit: int) -> Any:
     """Of each body its own page, for which there is an index, and of those the first: of a small body not all others' assets are read."""
-    scope = func.unnest(cast(sorted(bodies), ARRAY(String))).table_valued(column("body", String), name="scope")
+    scope = (
+        func.unnest(cast(sorted(bodies), ARRAY(String)))
+        .table_valued(column("body", String), name="scope")
+        .render_derived()
+    )
     inner = aliased(AssetRow)
     here = (
         select(inner.asset_id)

@@ -3,13 +3,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from unittest.mock import MagicMock
 
 import httpx
 import pytest
@@ -50,7 +47,10 @@ class City:
 
     async def call(self, path: str, caller: str = "office", headers: Any = None, **query: Any) -> httpx.Response:
         headers = {"Authorization": f"Bearer {caller}", "Accept-Language": "en", **(headers or {})}
-        params = {name.rstrip("_"): value.isoformat() if isinstance(value, datetime) else value for name, value in query.items()}
+        params = {
+            name.rstrip("_"): value.isoformat() if isinstance(value, datetime) else value
+            for name, value in query.items()
+        }
         return await self.http.get(f"/v1{path}", headers=headers, params=params)
 
     async def get(self, path: str, caller: str = "office", **query: Any) -> Any:
@@ -95,8 +95,12 @@ async def city(pool: Pool, sessions: Sessions, profile: Profile, owner_dsn: str)
             item("GONE", name="旧システム"),
             item("MOVES", name="移る", relations=stores),
         )
-        await city.told(item("SYS", 2, name="住民記録システム", relations=stores, facts={"serial": "CD-34"}, reason="機器の更新"))
-        await city.told(item("GONE", 2, operation="retire", reason="廃止"), item("NEW", name="ｼﾝｷﾛｸｻｰﾊﾞｰ", section="市民課"))
+        await city.told(
+            item("SYS", 2, name="住民記録システム", relations=stores, facts={"serial": "CD-34"}, reason="機器の更新")
+        )
+        await city.told(
+            item("GONE", 2, operation="retire", reason="廃止"), item("NEW", name="ｼﾝｷﾛｸｻｰﾊﾞｰ", section="市民課")
+        )
         await city.told(item("MOVES", 2, body="election", name="移る", relations=stores))
         await city.told(item("SYS", 3, name="住民記録システム", facts={"serial": "EF-56"}))
         yield city
@@ -104,14 +108,20 @@ async def city(pool: Pool, sessions: Sessions, profile: Profile, owner_dsn: str)
 
 async def test_smoke(city: City) -> None:
     for day in city.days:
-        print(day, [(a["name"], a["status"], a["body"], a["revision"]) for a in (await city.pages("/assets", as_of=day))])
+        print(
+            day, [(a["name"], a["status"], a["body"], a["revision"]) for a in (await city.pages("/assets", as_of=day))]
+        )
         print([(a["name"], a["status"], a["body"]) for a in (await city.pages("/assets", "mayor", as_of=day))])
     print(await city.get("/summary", as_of=city.days[2]))
-    for d in await city.pages("/differences", from_=city.days[0], to=city.days[4]): print(d)
-    for d in await city.pages("/differences", "mayor", from_=city.days[0], to=city.days[4]): print(d)
+    for d in await city.pages("/differences", from_=city.days[0], to=city.days[4]):
+        print(d)
+    for d in await city.pages("/differences", "mayor", from_=city.days[0], to=city.days[4]):
+        print(d)
     print((await city.call("/differences", from_=city.days[0], format="csv")).text)
-    for d in await city.pages(f"/assets/{id_of('DATA')}/relations/history"): print(d)
-    for d in await city.pages(f"/assets/{id_of('SYS')}/relations/history"): print(d)
+    for d in await city.pages(f"/assets/{id_of('DATA')}/relations/history"):
+        print(d)
+    for d in await city.pages(f"/assets/{id_of('SYS')}/relations/history"):
+        print(d)
     print(await city.get(f"/assets/{id_of('SYS')}/history"))
     for q in ("住民", "ジュウ", "cd34", "ef-56", "住民記録", "しんき 市民"):
         print(q, [(a["name"], a["match"]) for a in await city.pages("/search", q=q)])

@@ -42,7 +42,9 @@ def test_ways_of_writing_count_for_nothing(written: str, asked: str) -> None:
     assert fold(written) == fold(asked)
 
 
-@pytest.mark.parametrize(("one", "other"), [("はは", "ばば"), ("つき", "っき"), ("サーバ", "サーバー"), ("齋藤", "斎藤")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("はは", "ばば"), ("つき", "っき"), ("サーバ", "サーバー"), ("齋藤", "斎藤")]
+)
 def test_what_reads_differently_stays_different(one: str, other: str) -> None:
     assert fold(one) != fold(other)
 
@@ -55,7 +57,9 @@ def test_folding_twice_changes_nothing() -> None:
 def test_it_is_found_by_its_name_its_section_and_facts_that_are_texts() -> None:
     found = findable(STATE)
     assert found == ("a-1", "mayor", "system", True, "住民情報しすてむ\n市民課\nresident\ntax\nab-12")
-    bare = findable({name: value for name, value in STATE.items() if name != "section"} | {"facts": {}, "status": "retired"})
+    bare = findable(
+        {name: value for name, value in STATE.items() if name != "section"} | {"facts": {}, "status": "retired"}
+    )
     assert (bare.active, bare.text) == (False, "住民情報しすてむ\n")
 
 
