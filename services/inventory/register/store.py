@@ -3,19 +3,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, String, Subquery, and_, case, column, not_, or_, true, tuple_
+from pydantic_core import from_json
+from sqlalchemy import ColumnElement, Select, Subquery, Text, and_, case, not_, or_, true, tuple_
 from sqlalchemy import select as select_columns
-from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import aliased
 from sqlmodel import cast, col, func, literal, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from libs.contracts import AssetKind, AssetStatus
+from libs.persistence import driver_of
 from services.inventory.domain import State
 from services.inventory.register.domain import Recorded, Telling, What
 from services.inventory.register.searching import BETWEEN
@@ -24,6 +27,9 @@ from services.inventory.store import AssetRow, FindableRow, RelationRow, Revisio
 Assets: TypeAlias = type[AssetRow]
 """The rows that are read: the table's, or those of a moment."""
 
+_LIKE: Final = re.compile(r"[\\%_]")
+_ESCAPED: Final = r"\\\g<0>"
+
 
 class Wanted(NamedTuple):
     """What a list is narrowed to; `name` is a part of it, in any case."""
@@ -31,6 +37,15 @@ class Wanted(NamedTuple):
     kind: AssetKind | None = None
     status: AssetStatus | None = None
     name: str | None = None
+
+
+class Listed(NamedTuple):
+    """An asset of a page: its state as JSON is read once, and never made into a model."""
+
+    asset_id: UUID
+    revision: int
+    updated_at: datetime
+    state: State
 
 
 class Difference(NamedTuple):
@@ -44,7 +59,7 @@ class Difference(NamedTuple):
 class Found(NamedTuple):
     """What a search found, and how well its name fits: 0 is the best."""
 
-    row: AssetRow
+    row: Listed
     rank: int
 
 
@@ -88,47 +103,57 @@ async def asset_at(session: AsyncSession, asset_id: UUID, row: Assets) -> AssetR
     return (await session.exec(select(row).where(col(row.asset_id) == asset_id))).first()
 
 
+_LISTED: Final = "asset_id, revision, updated_at, state::text"
+_WANTED: Final = """asset_id > coalesce($2, '00000000-0000-0000-0000-000000000000'::uuid)
+  AND ($3::text IS NULL OR kind = $3) AND ($4::text IS NULL OR status = $4) AND ($5::text IS NULL OR name ILIKE $5)
+ORDER BY asset_id LIMIT $1"""
+
+_PAGE: Final = f"SELECT {_LISTED} FROM asset WHERE {_WANTED}"  # noqa: S608 - made of constants
+_PAGE_OF_BODIES: Final = f"""
+SELECT {_LISTED} FROM asset WHERE asset_id IN (
+  SELECT asset_id FROM unnest($6::text[]) AS scope (of_body)
+  CROSS JOIN LATERAL (SELECT asset_id FROM asset WHERE body = of_body AND {_WANTED}) AS of_each
+  ORDER BY asset_id LIMIT $1)
+ORDER BY asset_id
+"""  # noqa: S608 - made of constants
+"""Of each body its own page, for which there is an index, and of those the first: of a small body not all others' assets are read."""
+_PAGE_AS_OF: Final = f"""
+SELECT {_LISTED} FROM (
+  SELECT DISTINCT ON (asset_id) asset_id, revision, recorded_at AS updated_at, state,
+    state->>'kind' AS kind, state->>'status' AS status, state->>'name' AS name
+  FROM asset_revision WHERE recorded_at <= $6 ORDER BY asset_id, revision DESC) AS asset
+WHERE {_WANTED}
+"""  # noqa: S608 - made of constants
+
+
 async def page(
-    session: AsyncSession, bodies: Collection[str], row: Assets, wanted: Wanted, *, after: UUID | None, limit: int
-) -> Sequence[AssetRow]:
-    """A page of assets by id, from `after` on; `bodies` are the session's."""
-    if row is AssetRow:
-        return (await session.exec(_page_of_each(bodies, wanted, after, limit))).all()
-    query = select(row).where(*_conditions(row, wanted, after)).order_by(col(row.asset_id)).limit(limit)
-    return (await session.exec(query)).all()
+    session: AsyncSession,
+    bodies: Collection[str] | None,
+    moment: datetime | None,
+    wanted: Wanted,
+    *,
+    after: UUID | None,
+    limit: int,
+) -> Sequence[Listed]:
+    """A page of assets as they were at a moment, by id, from `after` on; `bodies` are the session's, None if those are all."""
+    connection = await driver_of(session)
+    name = None if wanted.name is None else f"%{_LIKE.sub(_ESCAPED, wanted.name)}%"
+    arguments = (limit, after, wanted.kind, wanted.status, name)
+    if moment is not None:
+        rows = await connection.fetch(_PAGE_AS_OF, *arguments, moment)
+    elif bodies is not None:
+        rows = await connection.fetch(_PAGE_OF_BODIES, *arguments, sorted(bodies))
+    else:
+        rows = await connection.fetch(_PAGE, *arguments)
+    return [_read(*row) for row in rows]
 
 
-def _page_of_each(bodies: Collection[str], wanted: Wanted, after: UUID | None, limit: int) -> Any:
-    """Of each body its own page, for which there is an index, and of those the first: of a small body not all others' assets are read."""
-    scope = (
-        func.unnest(cast(sorted(bodies), ARRAY(String)))
-        .table_valued(column("body", String), name="scope")
-        .render_derived()
-    )
-    inner = aliased(AssetRow)
-    here = (
-        select(inner.asset_id)
-        .where(col(inner.body) == scope.c.body, *_conditions(inner, wanted, after))
-        .order_by(col(inner.asset_id))
-        .limit(limit)
-        .lateral("here")
-    )
-    asset_id = col(AssetRow.asset_id)
-    first = select(here.c.asset_id).select_from(scope.join(here, true())).order_by(here.c.asset_id).limit(limit)
-    return select(AssetRow).where(asset_id.in_(first)).order_by(asset_id)
+def _listed(row: Assets) -> tuple[ColumnElement[Any], ...]:
+    return col(row.asset_id), col(row.revision), col(row.updated_at), cast(row.state, Text)
 
 
-def _conditions(row: Assets, wanted: Wanted, after: UUID | None) -> list[ColumnElement[bool]]:
-    conditions = []
-    if wanted.kind is not None:
-        conditions.append(col(row.kind) == wanted.kind)
-    if wanted.status is not None:
-        conditions.append(col(row.status) == wanted.status)
-    if wanted.name:
-        conditions.append(col(row.name).icontains(wanted.name, autoescape=True))
-    if after is not None:
-        conditions.append(col(row.asset_id) > after)
-    return conditions
+def _read(asset_id: UUID, revision: int, updated_at: datetime, state: str) -> Listed:
+    return Listed(asset_id, revision, updated_at, from_json(state))
 
 
 async def counts(session: AsyncSession, row: Assets) -> Sequence[tuple[str, str | None, str | None, int]]:
@@ -209,7 +234,7 @@ async def differing(
         .order_by(touched.c.asset_id)
         .limit(limit)
     )
-    return [Difference(*found) for found in await session.execute(query)]
+    return [Difference(*found) for found in await session.exec(query)]
 
 
 def _state_at(touched: Subquery, moment: datetime) -> Any:
@@ -269,5 +294,5 @@ async def found(
     if after is not None:
         query = query.where(tuple_(rank, col(row.asset_id)) > tuple_(literal(after.rank), literal(after.asset_id)))
     best = query.order_by("rank", col(row.asset_id)).limit(limit).subquery("best")
-    rows = select(AssetRow, best.c.rank).join(best, best.c.asset_id == col(AssetRow.asset_id))
-    return [Found(*one) for one in await session.exec(rows.order_by(best.c.rank, best.c.asset_id))]
+    rows = select_columns(best.c.rank, *_listed(AssetRow)).join(best, best.c.asset_id == col(AssetRow.asset_id))
+    return [Found(_read(*one), rank) for rank, *one in await session.exec(rows.order_by(best.c.rank, best.c.asset_id))]
