@@ -40,7 +40,8 @@ from services.inventory.ledgers.columns import ColumnsByFeed
 from services.inventory.merges.api import MergeApi
 from services.inventory.netbox_pull.api import PullApi
 from services.inventory.receipts.api import ReceiptApi
-from services.inventory.register.api import RegisterApi, RegisteredAsset, registered, there, with_etag
+from services.inventory.register.answers import RegisteredAsset
+from services.inventory.register.api import RegisterApi, registered, there, with_etag
 from services.inventory.worker import PASSED_OVER, Clock
 
 VERSION: Final = "1"

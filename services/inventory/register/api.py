@@ -4,23 +4,36 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel
+from pydantic import AwareDatetime
 from pydantic_core import to_json
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from libs.contracts import Asset, AssetKind, AssetStatus, Change, ProblemType, Profile
-from libs.contracts.words import DeclaredLevels, RelationType, Slug
+from libs.contracts import AssetKind, AssetStatus, ProblemType, Profile
+from libs.contracts.words import DeclaredLevels, Slug
 from libs.persistence import Sessions
 from libs.security import FieldError, Identity, ProblemError, Role, authenticated
 from libs.security.preconditions import etag_of, is_known
 from libs.security.problems import language_of
 from services.inventory.register import domain, store, writing
+from services.inventory.register.answers import (
+    AssetPage,
+    Count,
+    Difference,
+    DifferencePage,
+    FoundPage,
+    History,
+    PastRelation,
+    RecordedRevision,
+    RegisteredAsset,
+    RelatedAsset,
+    RelationHistory,
+)
 from services.inventory.register.domain import Recorded, Span, Spans, Telling, What
 from services.inventory.register.searching import words_of
 from services.inventory.store import AssetRow, RevisionRow, revisions_of
@@ -35,9 +48,16 @@ _MATCHES: Final = ("exact", "prefix", "part")
 
 Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
 Limit = Annotated[int, Query(ge=1, le=MOST_A_PAGE)]
+_BOUNDS: Final[dict[str, Any]] = {"ge": datetime(1, 1, 2, tzinfo=UTC), "le": datetime(9999, 12, 30, tzinfo=UTC)}
+"""Moments that are some moment in every zone."""
 AsOf = Annotated[
-    AwareDatetime | None, Query(description="What held at this moment (RFC 3339, with its zone); left out: now.")
+    AwareDatetime | None,
+    Query(description="What held at this moment (RFC 3339, with its zone); left out: now.", **_BOUNDS),
 ]
+From = Annotated[
+    AwareDatetime, Query(alias="from", description="The earlier moment (RFC 3339, with its zone).", **_BOUNDS)
+]
+To = Annotated[AwareDatetime | None, Query(alias="to", description="The later one; left out: now.", **_BOUNDS)]
 KnownTag = Annotated[str | None, Header(alias="If-None-Match")]
 PartOfName = Annotated[str | None, Query(max_length=100, pattern=_NO_NUL)]
 Question = Annotated[
@@ -46,136 +66,6 @@ Question = Annotated[
         min_length=1, max_length=100, pattern=_NO_NUL, description="Words with spaces between them, all to be found."
     ),
 ]
-
-
-class RegisteredAsset(Asset):
-    """An asset with its revision, and when that was recorded."""
-
-    revision: int
-    updated_at: datetime
-
-
-class AssetPage(BaseModel):
-    """Give `next` as `after` for the page that follows; None on the last one."""
-
-    items: tuple[RegisteredAsset, ...]
-    next: UUID | None
-
-
-class ChangedField(BaseModel):
-    """A field by its path (`facts.serial`; `relations.stores` has the ids it leads to), and its values; null: there was none."""
-
-    field: str
-    before: Any
-    after: Any
-
-
-class RecordedRevision(BaseModel):
-    """One revision: the asset as it was from then on, who or what made it so, and in which fields it differs from the one before.
-
-    `fields` of an asset that is new to its body has its status alone.
-    """
-
-    revision: int
-    recorded_at: datetime
-    asset: Asset
-    change: Change
-    fields: tuple[ChangedField, ...]
-
-
-class History(BaseModel):
-    """The newest first; give `next` as `before` for the page that follows."""
-
-    items: tuple[RecordedRevision, ...]
-    next: int | None
-
-
-class RelatedAsset(BaseModel):
-    """A neighbour; `asset` is None where it is not in the register yet, or is another body's."""
-
-    type: RelationType
-    direction: Literal["to", "from"]
-    asset_id: UUID
-    asset: RegisteredAsset | None
-
-
-class Moment(BaseModel):
-    """A revision at which a relation began or ended, and who or what made it so."""
-
-    revision: int
-    recorded_at: datetime
-    change: Change
-
-
-class PastRelation(BaseModel):
-    """How long an asset was related to another: `from` it (the other tells of it) or `to` it; `until` None where it still is.
-
-    `revision` is that of the asset that tells of the relation. `name` is that of the other asset; None where that is not in the register yet, or is
-    another body's. Of an asset that moves to another body a relation goes on.
-    """
-
-    type: RelationType
-    direction: Literal["to", "from"]
-    asset_id: UUID
-    name: str | None
-    since: Moment
-    until: Moment | None
-
-
-class RelationHistory(BaseModel):
-    """What the asset tells of itself, on the first page; then that of the assets that tell of it. Give `next` as `after` for the page that follows."""
-
-    items: tuple[PastRelation, ...]
-    next: UUID | None
-
-
-class DifferentField(ChangedField):
-    """A field that two moments differ in, and the last change between them that gave it another value."""
-
-    revision: int
-    recorded_at: datetime
-    change: Change
-
-
-class Difference(BaseModel):
-    """An asset that came into force between two moments, went out of it, or is in force at both with another content.
-
-    `asset` is as it is at the later moment; one that the caller's bodies no longer have as it was at the earlier.
-    """
-
-    asset_id: UUID
-    what: What
-    asset: Asset
-    fields: tuple[DifferentField, ...]
-
-
-class DifferencePage(BaseModel):
-    """Give `next` as `after` for the page that follows; None on the last one."""
-
-    items: tuple[Difference, ...]
-    next: UUID | None
-
-
-class FoundAsset(RegisteredAsset):
-    """An asset that was found, and how its name fits: it is what was asked for, begins with it, or (`part`) its texts hold it."""
-
-    match: Literal["exact", "prefix", "part"]
-
-
-class FoundPage(BaseModel):
-    """Those whose name fits best first; give `next` as `after` for the page that follows; None on the last one."""
-
-    items: tuple[FoundAsset, ...]
-    next: str | None
-
-
-class Count(BaseModel):
-    """How many assets there are of one body, kind and status."""
-
-    body: Slug
-    kind: AssetKind
-    status: AssetStatus
-    assets: int
 
 
 class RegisterApi:
@@ -235,7 +125,7 @@ class RegisterApi:
         self,
         asset_id: UUID,
         caller: Reader,
-        before: Annotated[int | None, Query(ge=1)] = None,
+        before: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
         as_of: AsOf = None,
         limit: Limit = 100,
     ) -> History:
@@ -293,10 +183,8 @@ class RegisterApi:
         self,
         request: Request,
         caller: Reader,
-        since: Annotated[
-            AwareDatetime, Query(alias="from", description="The earlier moment (RFC 3339, with its zone).")
-        ],
-        until: Annotated[AwareDatetime | None, Query(alias="to", description="The later one; left out: now.")] = None,
+        since: From,
+        until: To = None,
         body: Slug | None = None,
         kind: AssetKind | None = None,
         name: PartOfName = None,

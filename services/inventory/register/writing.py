@@ -7,14 +7,12 @@ from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from libs.catalogue import Language, text
 from libs.contracts import Text
 from services.inventory.ledgers.writing import CsvWriter
-
-if TYPE_CHECKING:
-    from services.inventory.register.api import Difference, DifferencePage
+from services.inventory.register.answers import Difference, DifferencePage
 
 MEDIA: Final = "text/csv; charset=utf-8"
 CONTENT: Final = {CsvWriter.media: {"schema": {"type": "string", "format": "binary"}}}

@@ -263,6 +263,7 @@ async def test_a_search_is_narrowed_and_of_retired_assets_on_request(city: City)
         ("/differences", {"from_": START + timedelta(days=9), "to": START}, "query:from"),
         ("/differences", {"from_": "2026-04-01"}, "query:from"),
         ("/assets", {"as_of": "2026-04-01T00:00:00"}, "query:as_of"),
+        ("/assets", {"as_of": "0001-01-01T00:00:00+09:00"}, "query:as_of"),
         ("/assets", {"name": "\0"}, "query:name"),
         ("/search", {"q": "\u3000"}, "query:q"),
         ("/search", {"q": "a\0"}, "query:q"),

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from libs.contracts import Asset
-from services.inventory.register.api import RegisteredAsset, shown
+from services.inventory.register.answers import RegisteredAsset
+from services.inventory.register.api import shown
 from services.inventory.register.domain import Recorded, Spans, Telling, What, changes, differences, what
 from services.inventory.register.store import Listed
 
