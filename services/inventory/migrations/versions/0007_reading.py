@@ -23,8 +23,7 @@ def upgrade() -> None:
         sa.Column("body", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("active", sa.Boolean(), nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
-        postgresql_with={"fillfactor": 90},
+        sa.Column("text", sa.String(), nullable=False),
     )
     _fill_from_the_register()
     enable_body_rls(op, _TABLE)
