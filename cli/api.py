@@ -45,14 +45,14 @@ class Api:
         """The JSON of an answer; parameters that are None are left out."""
         return self._ask("GET", path, query)
 
-    def pages(self, path: str, **query: object) -> Iterator[dict[str, Any]]:
-        """The items of a list, page by page as they are asked for."""
-        after = None
+    def pages(self, path: str, by: str = "after", **query: object) -> Iterator[dict[str, Any]]:
+        """The items of a list, page by page as they are asked for; `by` is the parameter that takes what a page gives as `next`."""
+        place = None
         while True:
-            page = self.get(path, after=after, **query)
+            page = self.get(path, **{by: place}, **query)
             yield from page["items"]
-            after = page["next"]
-            if after is None:
+            place = page["next"]
+            if place is None:
                 return
 
     def content(self, path: str, **query: object) -> bytes:

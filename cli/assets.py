@@ -14,31 +14,29 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from cli import attachments, disposals, edits, feeds, merges, requests, snapshots
+from cli import attachments, disposals, edits, feeds, merges, register, requests, snapshots
 from cli.api import Api
 from cli.command import DATA, Client, Data, OfBody, command, group
 from cli.errors import MISUSED, CliError
 from cli.files import content_of
 from cli.identity import SECURITY_OFFICE
 from cli.language import pick, say
+from cli.moments import asked
 from cli.naming import Asset, OfFeed, feed_of, id_of
 from cli.profile import names_of, read_profile
 from cli.pull import pull
+from cli.register import MOST_A_PAGE, AsOf, Kind, Limit, Name, arrow
 from cli.rows import NOTHING, local, source_of
 from cli.running import load
 from libs.contracts import Change
 from libs.contracts import Text as Texts
 
-Kind = Annotated[str | None, typer.Option("--kind", help=say("cli.help.kind"), show_default=False)]
-Name = Annotated[str | None, typer.Option("--name", help=say("cli.help.name"), show_default=False)]
-Limit = Annotated[int, typer.Option("--limit", help=say("cli.help.limit"), min=1)]
 Feed = Annotated[str, typer.Argument(help=say("cli.help.feed_id"), metavar="FEED")]
 InSnapshot = Annotated[
     str | None, typer.Option("--snapshot", help=say("cli.help.in_snapshot"), metavar="SESSION", show_default=False)
 ]
 File = Annotated[Path, typer.Argument(help=say("cli.help.file"), metavar="FILE", dir_okay=False)]
 
-MOST_A_PAGE: Final = 500
 _DOORS: Final = {
     "plain": ("items", "application/json"),
     "netbox": ("netbox/objects", "application/json"),
@@ -55,8 +53,8 @@ def add_to(app: typer.Typer) -> None:
     command(feed, "pull", "cli.help.feed_pull")(pull)
     feeds.add_to(feed)
     snapshots.add_to(feed)
-    for by_hand in (edits, disposals, attachments, requests, merges):
-        by_hand.add_to(assets)
+    for part in (register, edits, disposals, attachments, requests, merges):
+        part.add_to(assets)
     app.add_typer(assets, name="assets")
     app.add_typer(feed, name="feed")
 
@@ -66,28 +64,28 @@ def list_(
     body: OfBody = None,
     kind: Kind = None,
     name: Name = None,
+    as_of: AsOf = None,
     limit: Limit = 100,
     client: Client = None,
 ) -> None:
     table = Table(expand=True)
     for column in ("asset", "kind", "section", "zone", "state", "id"):
         table.add_column(say(f"cli.column.{column}"), overflow="fold")
+    wanted = {"body": body, "kind": kind, "name": name, "as_of": asked(as_of)}
     with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
-        for asset in islice(
-            api.pages("/v1/assets", body=body, kind=kind, name=name, limit=min(limit, MOST_A_PAGE)), limit
-        ):
+        for asset in islice(api.pages("/v1/assets", **wanted, limit=min(limit, MOST_A_PAGE)), limit):
             state = say(f"cli.asset.{asset['status']}")
             table.add_row(asset["name"], *described(asset), state, asset["asset_id"])
     table.caption = say("cli.assets_count", count=table.row_count)
     Console().print(table)
 
 
-def show(asset: Asset, feed: OfFeed = None, data: Data = DATA, client: Client = None) -> None:
-    running = load(data)
+def show(asset: Asset, feed: OfFeed = None, as_of: AsOf = None, data: Data = DATA, client: Client = None) -> None:
+    running, moment = load(data), asked(as_of)
     place = f"/v1/assets/{id_of(running, asset, feed)}"
     with Api(running, "inventory", client or SECURITY_OFFICE) as api:
-        found, relations, history = api.get(place), api.get(f"{place}/relations"), api.get(f"{place}/history")
-        by_hand = _by_hand(api, place, found["asset_id"])
+        found, relations, history = (api.get(f"{place}{part}", as_of=moment) for part in ("", "/relations", "/history"))
+        by_hand = [] if moment else _by_hand(api, place, found["asset_id"])
     body = names_of(read_profile(running.profile)).body(found["body"])
     head = line(found["name"], body, *described(found), found["asset_id"])
     Console().print(Group(head, _facts(found), _relations(relations), *by_hand, _history(history["items"])))
@@ -125,7 +123,7 @@ def decision_told(one: Mapping[str, Any]) -> str:
 
 def described(asset: dict[str, Any]) -> tuple[str, str, str]:
     zone = say(f"cli.zone.{asset['zone']}") if asset["zone"] else NOTHING
-    return say(f"cli.kind.{asset['kind']}"), asset["section"] or NOTHING, zone
+    return say(f"words.kind.{asset['kind']}"), asset["section"] or NOTHING, zone
 
 
 def line(*parts: str) -> Text:
@@ -155,9 +153,7 @@ def _relations(relations: list[dict[str, Any]]) -> Table:
     for name in ("relation", "asset", "id"):
         table.add_column(say(f"cli.column.{name}"), overflow="fold")
     for one in relations:
-        kind = say(f"words.relation.{one['type']}")
-        arrow = f"{kind} →" if one["direction"] == "to" else f"← {kind}"
-        table.add_row(arrow, one["asset"]["name"] if one["asset"] else NOTHING, one["asset_id"])
+        table.add_row(arrow(one), one["asset"]["name"] if one["asset"] else NOTHING, one["asset_id"])
     return table
 
 

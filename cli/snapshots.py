@@ -189,7 +189,7 @@ def _missing(missing: Sequence[Item], remaining: int) -> Table:
     for name in ("asset", "kind", "source", "told_by"):
         table.add_column(say(f"cli.column.{name}"), overflow="fold")
     for one in missing:
-        kind = say(f"cli.kind.{one['kind']}") if one["kind"] else NOTHING
+        kind = say(f"words.kind.{one['kind']}") if one["kind"] else NOTHING
         table.add_row(one["name"] or NOTHING, kind, one["source_key"], ", ".join(one["told_by"]) or NOTHING)
     if remaining > len(missing):
         table.caption = say("cli.and_more", count=remaining - len(missing))

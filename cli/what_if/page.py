@@ -116,7 +116,7 @@ def _row(difference: Difference, duties: dict[str, str]) -> list[str]:
     asset = difference.asset
     return [
         f"<td>{escape(asset.name)}<br><small>{escape(asset.asset_id)}</small></td>",
-        _cell(say(f"cli.kind.{asset.kind}")),
+        _cell(say(f"words.kind.{asset.kind}")),
         *(_step(difference, dimension) for dimension in Dimension),
         _duties(difference.imposed, duties),
         _duties(difference.lifted, duties),

@@ -150,7 +150,7 @@ def _fields(difference: Difference, names: Names) -> Iterator[str]:
     yield names.body(asset.body)
     yield asset.name
     yield asset.asset_id
-    yield say(f"cli.kind.{asset.kind}")
+    yield say(f"words.kind.{asset.kind}")
     yield asset.section or ""
     for dimension in Dimension:
         yield getattr(difference.before, dimension)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Changes that say what they have read: `If-Match` with the entity tag of a revision (RFC 9110 §13.1.1, RFC 6585 §3)."""
+"""What callers have read already, by the entity tag of a revision: `If-Match` of a change, `If-None-Match` of a read (RFC 9110 §13.1, RFC 6585 §3)."""
 
 from __future__ import annotations
 
@@ -22,3 +22,9 @@ def check_match(given: str, revision: int) -> None:
     """Raises ProblemError (412) unless this revision is the one that was read."""
     if given.strip() != etag_of(revision):
         raise ProblemError(ProblemType.PRECONDITION_FAILED, "problems.changed_meanwhile")
+
+
+def is_known(if_none_match: str | None, tag: str) -> bool:
+    """Whether a reader has what the tag stands for, and wants no more than to be told so (304); weak tags count as strong ones."""
+    given = (if_none_match or "").split(",")
+    return any(one.strip().removeprefix("W/") in (tag, "*") for one in given)

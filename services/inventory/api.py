@@ -1,36 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The doors over HTTP, and the register to read."""
+"""The doors over HTTP."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal
-from uuid import UUID
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
 from pydantic import BaseModel, SecretStr
 
 from libs.bus import Caps, KafkaSettings
 from libs.contracts import (
-    Asset,
-    AssetKind,
-    AssetStatus,
-    Change,
     EarlierScales,
     Feed,
     FeedItem,
     ProblemType,
     Profile,
 )
-from libs.contracts.words import RelationType, Slug
+from libs.contracts.words import Slug
 from libs.observability import Metrics
 from libs.observability.metrics import FEED_ITEMS
 from libs.persistence import Sessions
 from libs.security import FieldError, Guard, Identity, ProblemError, Role, TokenVerifier, authenticated
 from libs.security import create_app as secured_app
-from services.inventory import lines, store
+from services.inventory import lines
 from services.inventory.attachments.api import AttachmentApi
 from services.inventory.dead_letters.api import DeadLetterApi
 from services.inventory.disposals.api import DisposalApi
@@ -54,7 +48,7 @@ from services.inventory.ledgers.columns import ColumnsByFeed
 from services.inventory.merges.api import MergeApi
 from services.inventory.netbox_pull.api import PullApi
 from services.inventory.receipts.api import ReceiptApi
-from services.inventory.registered import RegisteredAsset, registered, there, with_etag
+from services.inventory.register.api import RegisterApi
 from services.inventory.requests.api import RequestApi
 from services.inventory.requests.desk import Desk
 from services.inventory.rhythm.api import RhythmApi
@@ -62,11 +56,8 @@ from services.inventory.snapshots.api import SnapshotApi
 from services.inventory.worker import PASSED_OVER, Clock
 
 VERSION: Final = "1"
-MOST_A_PAGE: Final = 500
 
-Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
 Feeder = Annotated[Identity, Depends(authenticated(Role.FEEDER))]
-Limit = Annotated[int, Query(ge=1, le=MOST_A_PAGE)]
 
 
 class Accepted(BaseModel):
@@ -74,47 +65,6 @@ class Accepted(BaseModel):
 
     receipts: tuple[Receipt, ...]
     passed_over: int = 0
-
-
-class AssetPage(BaseModel):
-    """Give `next` as `after` for the page that follows; None on the last one."""
-
-    items: tuple[RegisteredAsset, ...]
-    next: UUID | None
-
-
-class RecordedRevision(BaseModel):
-    """One revision: the asset as it was from then on, and who or what made it so."""
-
-    revision: int
-    recorded_at: datetime
-    asset: Asset
-    change: Change
-
-
-class History(BaseModel):
-    """The newest first; give `next` as `before` for the page that follows."""
-
-    items: tuple[RecordedRevision, ...]
-    next: int | None
-
-
-class RelatedAsset(BaseModel):
-    """A neighbour; `asset` is None where it is not in the register yet, or is another body's."""
-
-    type: RelationType
-    direction: Literal["to", "from"]
-    asset_id: UUID
-    asset: RegisteredAsset | None
-
-
-class Count(BaseModel):
-    """How many assets there are of one body, kind and status."""
-
-    body: Slug
-    kind: AssetKind
-    status: AssetStatus
-    assets: int
 
 
 class SignedByFeed(Guard):
@@ -158,6 +108,7 @@ class Api:
         self.rhythm = RhythmApi(sessions, profile)
         self.ledgers = LedgerApi(sessions, intake, profile, earlier, columns or ColumnsByFeed(), clock)
         self.merges = MergeApi(sessions, profile, clock)
+        self.register = RegisterApi(sessions, profile, clock)
         desk = Desk(sessions, profile, clock)
         self.edits = EditApi(sessions, profile, desk)
         self.requests = RequestApi(sessions, profile, desk, clock)
@@ -165,21 +116,14 @@ class Api:
         self.attachments = AttachmentApi(sessions, profile, clock)
         self.dead_letters = DeadLetterApi(sessions, profile, kafka, caps, clock)
         self._mappings = mappings
-        self._sessions = sessions
         self._intake = intake
         self._profile = profile
         self._clock = clock
         self._items = metrics.counter(FEED_ITEMS)
-        self._bodies = frozenset(profile.body_by_id)
 
     def router(self, signed: SignedByFeed) -> APIRouter:
         router = APIRouter(prefix="/v1", tags=["inventory"])
         self._add_doors(router, signed)
-        router.get("/assets")(self.assets)
-        router.get("/assets/{asset_id}")(self.asset)
-        router.get("/assets/{asset_id}/history")(self.history)
-        router.get("/assets/{asset_id}/relations")(self.relations)
-        router.get("/summary")(self.summary)
         return router
 
     def _add_doors(self, router: APIRouter, signed: SignedByFeed) -> None:
@@ -279,67 +223,6 @@ class Api:
         sent = Sent(await request.body(), feed_of(self._profile, feed, caller), snapshot=snapshot)
         return await self._deliver("netbox/objects", request, sent, traceparent, caller)
 
-    async def assets(
-        self,
-        caller: Reader,
-        body: Slug | None = None,
-        kind: AssetKind | None = None,
-        status: AssetStatus | None = None,
-        name: Annotated[str | None, Query(max_length=100)] = None,
-        after: UUID | None = None,
-        limit: Limit = 100,
-    ) -> AssetPage:
-        """Assets by id; `name` finds a part of it."""
-        async with self._sessions.session(caller.scope(self._bodies)) as session:
-            rows = await store.assets(
-                session, after=after, limit=limit + 1, body=body, kind=kind, status=status, name=name
-            )
-        more = len(rows) > limit
-        return AssetPage(
-            items=tuple(registered(row) for row in rows[:limit]), next=rows[limit - 1].asset_id if more else None
-        )
-
-    async def asset(self, asset_id: UUID, caller: Reader, response: Response) -> RegisteredAsset:
-        """One asset; `ETag` is what `If-Match` of a change asks for."""
-        async with self._sessions.session(caller.scope(self._bodies)) as session:
-            row = there(await store.asset_of(session, asset_id))
-        return with_etag(registered(row), response)
-
-    async def history(
-        self, asset_id: UUID, caller: Reader, before: Annotated[int | None, Query(ge=1)] = None, limit: Limit = 100
-    ) -> History:
-        """Every revision, with who or what made it."""
-        async with self._sessions.session(caller.scope(self._bodies)) as session:
-            rows = await store.revisions_of(session, asset_id, before=before, limit=limit + 1)
-        if not rows:
-            there(None)
-        return History(
-            items=tuple(_recorded(row) for row in rows[:limit]),
-            next=rows[limit - 1].revision if len(rows) > limit else None,
-        )
-
-    async def relations(self, asset_id: UUID, caller: Reader, limit: Limit = 100) -> tuple[RelatedAsset, ...]:
-        """The asset's neighbours, both ways; those that point at it only as far as they are the caller's to see."""
-        async with self._sessions.session(caller.scope(self._bodies)) as session:
-            row = there(await store.asset_of(session, asset_id))
-            targets = [(relation["type"], UUID(relation["asset_id"])) for relation in row.relations or ()]
-            known = await store.named(session, (target for _, target in targets))
-            pointing = await store.related_to(session, asset_id, limit)
-        out = [_related(kind, "to", target, known.get(target)) for kind, target in targets]
-        into = [
-            _related(relation["type"], "from", other.asset_id, other)
-            for other in pointing
-            for relation in other.relations or ()
-            if relation["asset_id"] == str(asset_id)
-        ]
-        return (*out, *into)
-
-    async def summary(self, caller: Reader) -> tuple[Count, ...]:
-        """Counts by body, kind and status."""
-        async with self._sessions.session(caller.scope(self._bodies)) as session:
-            rows = await store.counts(session)
-        return tuple(Count(body=body, kind=kind, status=status, assets=count) for body, kind, status, count in rows)
-
     async def _deliver(
         self, door: str, request: Request, sent: Sent, traceparent: str | None, caller: Identity | None = None
     ) -> Accepted:
@@ -383,22 +266,22 @@ def _may_speak(item: FeedItem, feed: Feed, caller: Identity | None) -> bool:
     return item.body in feed.bodies and (caller is None or caller.may_feed(feed.id, item.body))
 
 
-def _recorded(row: store.RevisionRow) -> RecordedRevision:
-    content: dict[str, Any] = {"revision": row.revision, "recorded_at": row.recorded_at}
-    return RecordedRevision.model_validate({**content, "asset": row.state, "change": row.change})
-
-
-def _related(kind: str, direction: Literal["to", "from"], asset_id: UUID, row: store.AssetRow | None) -> RelatedAsset:
-    return RelatedAsset(type=kind, direction=direction, asset_id=asset_id, asset=registered(row) if row else None)
-
-
 def create_app(
     verifier: TokenVerifier, api: Api, profile: Profile, secrets: Mapping[str, SecretStr], metrics: Metrics
 ) -> FastAPI:
     """The service's application, without its health routes; does no I/O."""
     app = secured_app("Daicho inventory", verifier, version=VERSION, metrics=metrics)
     app.include_router(api.router(SignedByFeed(profile, secrets)))
-    for part in (api.ledgers, api.receipts, api.pulls, api.snapshots, api.rhythm, api.merges, api.dead_letters):
+    for part in (
+        api.register,
+        api.ledgers,
+        api.receipts,
+        api.pulls,
+        api.snapshots,
+        api.rhythm,
+        api.merges,
+        api.dead_letters,
+    ):
         app.include_router(part.router())
     for by_hand in (api.edits, api.requests, api.disposals, api.attachments):
         app.include_router(by_hand.router())

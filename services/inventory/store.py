@@ -15,11 +15,11 @@ import asyncpg
 from pydantic_core import from_json, to_json
 from sqlalchemy import BigInteger, Computed, DateTime, Index, false, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSON, JSONB
-from sqlmodel import Field, col, func, select
+from sqlmodel import Field, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from libs.bus.outbox import CHANNEL
-from libs.contracts import AssetKind, AssetStatus, Profile
+from libs.contracts import Profile
 from libs.contracts.topics import ASSETS
 from libs.persistence import (
     OffsetsTable,
@@ -49,6 +49,7 @@ from services.inventory.domain import (
     Written,
 )
 from services.inventory.items import Item
+from services.inventory.register.searching import findable, reads_the_same
 
 Base = model_base()
 
@@ -83,9 +84,13 @@ class AssetRow(Base, table=True):
 
 
 class RevisionRow(Base, table=True):
-    """Every revision of every asset; of one that moved, each body sees its own part."""
+    """Every revision of every asset; of one that moved, each body sees its own part.
+
+    Rows are written in the order of time, so that a range index (BRIN) leads to those between two moments and costs next to nothing.
+    """
 
     __tablename__ = "asset_revision"
+    __table_args__ = (Index("ix_asset_revision_recorded_at", "recorded_at", postgresql_using="brin"),)
 
     asset_id: UUID = Field(primary_key=True)
     revision: int = Field(primary_key=True, sa_type=BigInteger)
@@ -136,6 +141,22 @@ class RelationRow(Base, table=True):
 
     target_id: UUID = Field(primary_key=True)
     asset_id: UUID = Field(primary_key=True)
+
+
+class FindableRow(Base, table=True):
+    """What an asset is found by when it is searched for: a narrow row of its own, for all of them are read.
+
+    Row-level security lets no index serve a search for a part of a text, and an index of its parts would cost more than the register's
+    own rows (docs/decisions/0010).
+    """
+
+    __tablename__ = "asset_findable"
+
+    asset_id: UUID = Field(primary_key=True)
+    body: str
+    kind: str
+    active: bool
+    text: str
 
 
 class CandidateRow(Base, table=True):
@@ -200,7 +221,8 @@ class ParkedKeyRow(ParkedKeyTable, Base, table=True):
 class Batch:
     """What is to be written in one go: revisions in their order, each with its traceparent; of each source the newest link, and its body.
 
-    `keys` are match keys that sources have told, `relations` those that assets have come to have, both ways of looking up.
+    `keys` are match keys that sources have told, `relations` those that assets have come to have, both ways of looking up; `findable` has
+    those that are to be found by other texts than before.
     """
 
     recorded_at: datetime
@@ -209,6 +231,7 @@ class Batch:
     links: dict[Source, tuple[Link, str]] = field(default_factory=dict)
     keys: set[tuple[int, str, str]] = field(default_factory=set)
     relations: set[tuple[str, str]] = field(default_factory=set)
+    findable: dict[str, State] = field(default_factory=dict)
     candidates: dict[UUID, CandidateRow] = field(default_factory=dict)
 
 
@@ -219,6 +242,8 @@ def add(batch: Batch, revisions: Iterable[Revision], traceparent: str | None = N
         batch.revisions.append((revision, traceparent))
         if before is None or before["relations"] != after["relations"]:
             batch.relations.update((one["asset_id"], after["asset_id"]) for one in after["relations"])
+        if before is None or not reads_the_same(before, after):
+            batch.findable[after["asset_id"]] = after
 
 
 def propose(batch: Batch, register: Register, candidate: Candidate) -> None:
@@ -286,7 +311,12 @@ _LINK: Final = {
 }  # fmt: skip
 _KEY: Final = {"key": "bigint", "key_feed": "text", "key_source_key": "text"}
 _RELATION: Final = {"target_id": "uuid", "related_id": "uuid"}
-_STAGING: Final = StagingTable("inventory_batch", {"write": "bigint", **_REVISION, **_LINK, **_KEY, **_RELATION})
+_FINDABLE: Final = {
+    "found_id": "uuid", "found_body": "text", "found_kind": "text", "found_active": "boolean", "found_text": "text",
+}  # fmt: skip
+_STAGING: Final = StagingTable(
+    "inventory_batch", {"write": "bigint", **_REVISION, **_LINK, **_KEY, **_RELATION, **_FINDABLE}
+)
 """A row has what may stand side by side, each part NULL where there are no more of its kind: a COPY costs far less than arrays do in Python."""
 
 _writes: Final = count(1)
@@ -320,6 +350,12 @@ WITH batch AS MATERIALIZED (
   INSERT INTO asset_relation (target_id, asset_id)
   SELECT target_id, related_id FROM pg_temp.inventory_batch WHERE write = $4 AND target_id IS NOT NULL
   ON CONFLICT DO NOTHING
+), findable AS (
+  INSERT INTO asset_findable (asset_id, body, kind, active, text)
+  SELECT found_id, found_body, found_kind, found_active, found_text FROM pg_temp.inventory_batch
+  WHERE write = $4 AND found_id IS NOT NULL
+  ON CONFLICT (asset_id) DO UPDATE SET
+    body = excluded.body, kind = excluded.kind, active = excluded.active, text = excluded.text
 ), candidates AS (
   INSERT INTO merge_candidate SELECT * FROM jsonb_populate_recordset(NULL::merge_candidate, $5::text::jsonb) ON CONFLICT DO NOTHING
 )
@@ -434,56 +470,16 @@ async def asset_of(session: AsyncSession, asset_id: UUID) -> AssetRow | None:
     return await session.get(AssetRow, asset_id)
 
 
-async def assets(
-    session: AsyncSession,
-    *,
-    after: UUID | None,
-    limit: int,
-    body: str | None = None,
-    kind: AssetKind | None = None,
-    status: AssetStatus | None = None,
-    name: str | None = None,
-) -> Sequence[AssetRow]:
-    """A page of assets by id, from `after` on."""
-    query = select(AssetRow).order_by(col(AssetRow.asset_id)).limit(limit)
-    for column, wanted in ((col(AssetRow.body), body), (col(AssetRow.kind), kind), (col(AssetRow.status), status)):
-        if wanted is not None:
-            query = query.where(column == wanted)
-    if name:
-        query = query.where(col(AssetRow.name).icontains(name, autoescape=True))
-    if after is not None:
-        query = query.where(col(AssetRow.asset_id) > after)
-    return (await session.exec(query)).all()
-
-
 async def revisions_of(
-    session: AsyncSession, asset_id: UUID, *, before: int | None, limit: int
+    session: AsyncSession, asset_id: UUID, *, before: int | None, limit: int, until: datetime | None = None
 ) -> Sequence[RevisionRow]:
-    """The history of an asset, the newest first, from below the revision `before` on."""
+    """The history of an asset up to a moment, the newest first, from below the revision `before` on."""
     query = select(RevisionRow).where(col(RevisionRow.asset_id) == asset_id)
+    if until is not None:
+        query = query.where(col(RevisionRow.recorded_at) <= until)
     if before is not None:
         query = query.where(col(RevisionRow.revision) < before)
     return (await session.exec(query.order_by(col(RevisionRow.revision).desc()).limit(limit))).all()
-
-
-async def related_to(session: AsyncSession, asset_id: UUID, limit: int) -> Sequence[AssetRow]:
-    """The assets in the session's scope that have a relation to this one."""
-    names_it = col(AssetRow.relations).contains([{"asset_id": str(asset_id)}])
-    query = select(AssetRow).join(RelationRow, col(RelationRow.asset_id) == col(AssetRow.asset_id))
-    query = query.where(col(RelationRow.target_id) == asset_id, names_it)
-    return (await session.exec(query.order_by(col(AssetRow.asset_id)).limit(limit))).all()
-
-
-async def named(session: AsyncSession, asset_ids: Iterable[UUID]) -> Mapping[UUID, AssetRow]:
-    """Those of the assets that are in the session's scope."""
-    rows = await session.exec(select(AssetRow).where(col(AssetRow.asset_id).in_(set(asset_ids))))
-    return {row.asset_id: row for row in rows}
-
-
-async def counts(session: AsyncSession) -> Sequence[tuple[str, str | None, str | None, int]]:
-    """How many assets there are by body, kind and status."""
-    columns = (col(AssetRow.body), col(AssetRow.kind), col(AssetRow.status))
-    return (await session.exec(select(*columns, func.count()).group_by(*columns).order_by(*columns))).all()
 
 
 async def next_offset(session: AsyncSession, consumer: str, topic: str, partition: int) -> int:
@@ -527,10 +523,11 @@ def _staged(number: int, batch: Batch, revisions: Sequence[Written]) -> Iterator
         (_LINK, [_row(link, body) for link, body in batch.links.values()]),
         (_KEY, list(batch.keys)),
         (_RELATION, list(batch.relations)),
+        (_FINDABLE, [findable(state) for state in batch.findable.values()]),
     )
     side_by_side = zip(*(chain(rows, repeat((None,) * len(columns))) for columns, rows in parts), strict=True)
-    for revision, link, key, relation in islice(side_by_side, max(len(rows) for _, rows in parts)):
-        yield (number, *revision, *link, *key, *relation)
+    for row in islice(side_by_side, max(len(rows) for _, rows in parts)):
+        yield (number, *chain.from_iterable(row))
 
 
 def _row(link: Link, body: str) -> tuple[Any, ...]:

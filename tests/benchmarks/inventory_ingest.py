@@ -30,8 +30,8 @@ BATCH = 2_000
 _TABLES = {"asset": "updated_at", "asset_revision": "recorded_at", "outbox": "created_at"}
 """The tables of the floor, and when a row of each was written."""
 EMPTY = """
-TRUNCATE asset, asset_revision, asset_relation, source_link, match_key, merge_candidate, outbox, parked_key, consumer_offset, feed_outcomes,
-  feed_snapshot, snapshot_mention, snapshot_missing, feed_heard
+TRUNCATE asset, asset_revision, asset_relation, asset_findable, source_link, match_key, merge_candidate, outbox, parked_key, consumer_offset,
+  feed_outcomes, feed_snapshot, snapshot_mention, snapshot_missing, feed_heard
 RESTART IDENTITY
 """
 _SCHEMA = "floor"

@@ -19,7 +19,7 @@ from services.inventory.attachments import store
 from services.inventory.attachments.domain import AttachmentGiven, AttachmentKind, faults_of
 from services.inventory.attachments.store import AttachmentRow
 from services.inventory.idempotency import Attempt
-from services.inventory.registered import there
+from services.inventory.register.answers import there
 from services.inventory.store import asset_of
 from services.inventory.worker import Clock
 

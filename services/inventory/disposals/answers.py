@@ -14,7 +14,7 @@ from libs.contracts import Text
 from libs.contracts.words import LevelCode, Slug, Zone
 from services.inventory.disposals.domain import Done, Medium, Remark, has_medium, remarks_on, table
 from services.inventory.disposals.store import DisposalRow
-from services.inventory.registered import RegisteredAsset
+from services.inventory.register.answers import RegisteredAsset
 
 
 class DisposalRecord(StrEnum):

@@ -16,7 +16,7 @@ from libs.security import Identity, ProblemError, Role, authenticated
 from services.inventory.disposals import store
 from services.inventory.disposals.answers import Disposal, disposal
 from services.inventory.disposals.domain import DisposalAct, Method, table
-from services.inventory.registered import RegisteredAsset, registered, there
+from services.inventory.register.answers import RegisteredAsset, registered, there
 from services.inventory.requests.answers import ActRequest
 from services.inventory.requests.desk import WAITS, Again, Desk, IfMatch
 from services.inventory.store import asset_of

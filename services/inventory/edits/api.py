@@ -18,7 +18,7 @@ from services.inventory.disposals.answers import RetiredAsset
 from services.inventory.domain import Source
 from services.inventory.edits.domain import Addition, Edit, Restoration, Retirement, TakingBack, standing
 from services.inventory.merges.store import links_of
-from services.inventory.registered import RegisteredAsset, there
+from services.inventory.register.answers import RegisteredAsset, there
 from services.inventory.requests.answers import ActRequest
 from services.inventory.requests.desk import WAITS, Again, Desk, IfMatch
 from services.inventory.store import asset_of

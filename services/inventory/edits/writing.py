@@ -30,7 +30,7 @@ from services.inventory.edits.domain import (
     taken_back,
     told_by,
 )
-from services.inventory.registered import RegisteredAsset, registered
+from services.inventory.register.answers import RegisteredAsset, registered
 
 _RELATIONS: Final = "relations."
 

@@ -25,7 +25,7 @@ from services.inventory.domain import Register, Source
 from services.inventory.idempotency import Attempt
 from services.inventory.merges import store
 from services.inventory.merges.domain import CandidateState, MergeKind, Since, heard, move
-from services.inventory.registered import there
+from services.inventory.register.answers import there
 from services.inventory.store import AssetRow, CandidateRow, MergeRow
 from services.inventory.worker import Clock
 

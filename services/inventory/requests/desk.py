@@ -23,7 +23,7 @@ from services.inventory.disposals.writing import dispose
 from services.inventory.edits import writing
 from services.inventory.edits.domain import Addition, Edit, Restoration, Retirement, TakingBack
 from services.inventory.idempotency import Attempt
-from services.inventory.registered import RegisteredAsset, there
+from services.inventory.register.answers import RegisteredAsset, there
 from services.inventory.requests.answers import ActRequest, act_request, with_request_etag
 from services.inventory.requests.store import ActRequestRow, RequestState
 from services.inventory.store import AssetRow

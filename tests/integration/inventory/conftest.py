@@ -37,7 +37,7 @@ ROOT = Path(__file__).parents[3]
 NOW = datetime(2026, 4, 1, 0, 0, tzinfo=UTC)
 Look = Callable[..., Awaitable[list[dict[str, Any]]]]
 TABLES = (
-    "asset, asset_revision, asset_relation, source_link, match_key, merge_candidate, asset_merge, outbox, parked_key, "
+    "asset, asset_revision, asset_relation, asset_findable, source_link, match_key, merge_candidate, asset_merge, outbox, parked_key, "
     "consumer_offset, dead_letter, feed_outcomes, idempotent_answer, netbox_pull, "
     "feed_snapshot, snapshot_mention, snapshot_missing, feed_heard, feed_finding, act_request, disposal, attachment"
 )

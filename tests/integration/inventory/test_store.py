@@ -49,7 +49,8 @@ async def test_a_register_of_before_keeps_what_its_sources_told(owner_dsn: str) 
         await upgrade("services.inventory", owner_dsn)
         links = await connection.fetch("SELECT told, gone FROM source_link ORDER BY source_key")
         pointing = await connection.fetch("SELECT target_id FROM asset_relation WHERE asset_id = $1", ids[0])
-        await connection.execute("TRUNCATE asset, source_link, asset_relation")
+        texts = await connection.fetch("SELECT active, text FROM asset_findable ORDER BY active")
+        await connection.execute("TRUNCATE asset, source_link, asset_relation, asset_findable")
     finally:
         await connection.close()
     first = json.loads(links[0]["told"])
@@ -57,11 +58,13 @@ async def test_a_register_of_before_keeps_what_its_sources_told(owner_dsn: str) 
     assert first == {"body": "audit", "kind": "system", "name": "名", "facts": {"a": 1}, "declared": {}}
     assert [link["gone"] for link in links] == [False, False, True]
     assert {row["target_id"] for row in pointing} == {ids[1], ids[3]}
+    assert [(row["active"], row["text"]) for row in texts] == [(False, "名\n"), (True, "名\n"), (True, "名\n")]
 
 
 INSERTS = {
     "asset": "INSERT INTO asset VALUES ($1, 'audit', 1, now(), '{}')",
     "asset_revision": "INSERT INTO asset_revision VALUES ($1, 1, 'audit', now(), '{}', '{}')",
+    "asset_findable": "INSERT INTO asset_findable VALUES ($1, 'audit', 'system', true, '名')",
     "merge_candidate": "INSERT INTO merge_candidate VALUES ($1, 'audit', 'mayor', $1, $1, 'cmdb', 'S', '[]', false, now(), 'proposed', 1)",
     "asset_merge": "INSERT INTO asset_merge VALUES ($1, 'audit', 'mayor', 'merged', $1, $1, '[]', NULL, 'officer', now(), NULL, 1)",
     "source_link": "INSERT INTO source_link VALUES ('cmdb', $1::uuid::text, $1, 'audit', 1)",

@@ -12,7 +12,7 @@ import yaml
 from libs.catalogue import messages
 from services.inventory.disposals.answers import DisposalRecord, after_retirement
 from services.inventory.disposals.domain import Done, Medium, Remark, has_medium, medium_of, remarks_on, table
-from services.inventory.registered import RegisteredAsset
+from services.inventory.register.answers import RegisteredAsset
 
 ROOT = Path(__file__).parents[3]
 CASES = yaml.safe_load((ROOT / "tests/data/inventory/disposals.yaml").read_text(encoding="utf-8"))
