@@ -136,6 +136,30 @@ class Worker:
             topic=FEED.name, partition=0, offset=next(self._offsets), timestamp=0, key=key, value=value, headers=()
         )
 
+    def mark(
+        self, step: str, session: str = "s1", network: str = "mayor", feed: str = "cmdb", **more: Any
+    ) -> SimpleNamespace:
+        """A mark as it stands there."""
+        data = {"feed": feed, "network": network, "session": session, "step": step, **more}
+        envelope = {
+            "specversion": "1.0",
+            "id": f"{session}-{step}",
+            "source": f"urn:daicho:990019:-:{feed}",
+            "type": "daicho.feed.snapshot.v1",
+            "subject": session,
+            "time": "2026-04-01T09:00:00+09:00",
+            "data": data,
+        }
+        return SimpleNamespace(
+            topic=FEED.name,
+            partition=0,
+            offset=next(self._offsets),
+            timestamp=0,
+            key=make_key(network, "-", feed, session),
+            value=json.dumps(envelope).encode(),
+            headers=(),
+        )
+
     async def apply(self, *items: Mapping[str, Any] | SimpleNamespace) -> None:
         records = [self.record(item) if isinstance(item, Mapping) else item for item in items]
         async with self.pool.acquire() as connection, connection.transaction():

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import datetime, timedelta
 from types import SimpleNamespace
@@ -15,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from libs.contracts import AssetChanged, FeedFindingChanged, Profile, SnapshotMark, asset_id, make_key
-from libs.contracts.topics import FEED
 from libs.observability import Metrics
 from libs.persistence import Pool, Sessions
 from libs.security import Identity, Role
@@ -86,27 +84,6 @@ class City(Worker):
 
     clock: Clock
     keeper: SnapshotKeeper
-
-    def mark(self, step: str, session: str = "s1", network: str = "mayor", feed: str = "cmdb", **more: Any) -> Any:
-        data = {"feed": feed, "network": network, "session": session, "step": step, **more}
-        envelope = {
-            "specversion": "1.0",
-            "id": f"{session}-{step}",
-            "source": f"urn:daicho:990019:-:{feed}",
-            "type": "daicho.feed.snapshot.v1",
-            "subject": session,
-            "time": "2026-04-01T09:00:00+09:00",
-            "data": data,
-        }
-        return SimpleNamespace(
-            topic=FEED.name,
-            partition=0,
-            offset=next(self._offsets),
-            timestamp=0,
-            key=make_key(network, "-", feed, session),
-            value=json.dumps(envelope).encode(),
-            headers=(),
-        )
 
     async def apply(self, *items: Mapping[str, Any] | SimpleNamespace) -> None:
         """In the order in which they are given, whenever they were made."""
