@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from pydantic_core import to_json
+
 from libs.contracts import Feed, FeedItem
 from libs.contracts.topics import MAX_VALUE_BYTES
 
@@ -60,7 +62,7 @@ class UnreadableError(Exception):
 
 def check_size(item: FeedItem) -> None:
     """Raises UnreadableError for an item whose event would not fit into a message."""
-    if len(item.model_dump_json(exclude_none=True)) > LARGEST_ITEM:
+    if len(to_json(item, exclude_none=True)) > LARGEST_ITEM:
         raise UnreadableError([Fault("", "inventory.item_too_large", limit=LARGEST_ITEM)])
 
 
