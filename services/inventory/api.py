@@ -290,7 +290,7 @@ class Api:
         return _with_etag(_registered(row), response)
 
     async def history(
-        self, asset_id: UUID, caller: Reader, before: Annotated[int | None, Query(ge=1)] = None, limit: Limit = 100
+        self, asset_id: UUID, caller: Reader, before: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None, limit: Limit = 100
     ) -> History:
         """Every revision, with who or what made it."""
         async with self._sessions.session(caller.scope(self._bodies)) as session:
@@ -380,11 +380,14 @@ class Api:
 
 def _takes(door: str) -> dict[str, Any]:
     """The body as OpenAPI tells it: a door reads it itself, byte for byte."""
+    form = DOORS[door].form.model_json_schema(ref_template="#/components/schemas/{model}")
+    # what it is made of has a place in the document already
+    form.pop("$defs", None)
     return {
         "requestBody": {
             "required": True,
             "content": {
-                media: {"schema": {"type": "string" if media == NDJSON else "object"}}
+                media: {"schema": {"type": "string"} if media == NDJSON else form}
                 for media in sorted(DOORS[door].media)
             },
         }

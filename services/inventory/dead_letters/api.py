@@ -21,7 +21,7 @@ from libs.bus.resuming import resumption_output
 from libs.catalogue import text_pair
 from libs.contracts import FeedItem, ProblemType, Profile, Reason, Resumption, Text, kafka_headers
 from libs.contracts.topics import FEED, MAX_VALUE_BYTES
-from libs.contracts.words import ShortText, Slug
+from libs.contracts.words import Moment, ShortText, Slug, WholeNumber
 from libs.observability import child_of
 from libs.persistence import Sessions, driver_of
 from libs.persistence.scope import NO_BODY
@@ -187,7 +187,7 @@ class ReasonToRelease(_Request):
     body: Slug | None = None
     feed: Slug | None = None
     consumer: TopicName | None = None
-    before: AwareDatetime | None = None
+    before: Moment | None = None
     note: ShortText | None = None
 
 
@@ -209,7 +209,7 @@ class TaskToResume(_Request):
 
     consumer: TopicName
     topic: TopicName
-    partition: Annotated[int, Field(ge=0)]
+    partition: Annotated[WholeNumber, Field(ge=0)]
     note: ShortText
 
 

@@ -163,7 +163,7 @@ def fields() -> Fields:
 
 def _parsed(model: type[ModelT], content: bytes) -> ModelT:
     try:
-        return model.model_validate_json(content)
+        return model.model_validate_json(content, strict=True)
     except ValidationError as error:
         raise unreadable(error) from None
 
