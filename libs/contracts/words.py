@@ -144,6 +144,7 @@ def _written(value: Any) -> Any:
 Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
 """What a person or a program asks for by its time."""
 
+
 def _counted(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise PydanticCustomError("int_type", "a whole number")

@@ -44,9 +44,7 @@ VERSION: Final = "1"
 MOST_A_PAGE: Final = 500
 
 Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
-AsOf = Annotated[
-    Moment | None, Query(description="What held at this moment (RFC 3339, with its zone); left out: now.")
-]
+AsOf = Annotated[Moment | None, Query(description="What held at this moment (RFC 3339, with its zone); left out: now.")]
 KnownTag = Annotated[str | None, Header(alias="If-None-Match")]
 
 

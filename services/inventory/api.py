@@ -158,7 +158,7 @@ class Api:
         self.pulls = PullApi(sessions, profile, clock)
         self.ledgers = LedgerApi(sessions, intake, profile, earlier, columns or ColumnsByFeed(), clock)
         self.merges = MergeApi(sessions, profile, clock)
-        self.dead_letters = DeadLetterApi(sessions, profile, kafka, caps, clock)
+        self.dead_letters = DeadLetterApi(sessions, profile, kafka, caps, clock, mappings)
         self._mappings = mappings
         self._sessions = sessions
         self._intake = intake
@@ -290,7 +290,11 @@ class Api:
         return _with_etag(_registered(row), response)
 
     async def history(
-        self, asset_id: UUID, caller: Reader, before: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None, limit: Limit = 100
+        self,
+        asset_id: UUID,
+        caller: Reader,
+        before: Annotated[int | None, Query(ge=1, le=2**63 - 1)] = None,
+        limit: Limit = 100,
     ) -> History:
         """Every revision, with who or what made it."""
         async with self._sessions.session(caller.scope(self._bodies)) as session:
