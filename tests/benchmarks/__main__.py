@@ -14,13 +14,29 @@ import uvloop
 
 from libs.devstack import devstack
 from libs.rooms import COLLECT_AFTER
-from tests.benchmarks import classification_stream, deep_and_wide, inventory_ingest, reclassify, restart, what_if
+from tests.benchmarks import (
+    classification_stream,
+    deep_and_wide,
+    import_ledger,
+    inventory_ingest,
+    reclassify,
+    restart,
+    what_if,
+)
 from tests.benchmarks.place import Place
 from tests.benchmarks.report import Result
 
 SCENARIOS = {
     scenario.NAME: scenario
-    for scenario in (classification_stream, inventory_ingest, deep_and_wide, what_if, reclassify, restart)
+    for scenario in (
+        classification_stream,
+        inventory_ingest,
+        deep_and_wide,
+        what_if,
+        reclassify,
+        restart,
+        import_ledger,
+    )
 }
 DIRECTORY = Path("build/bench")
 

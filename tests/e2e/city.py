@@ -88,12 +88,16 @@ class City:
         finally:
             await connection.close()
 
-    async def settle(self) -> None:
+    async def size(self, topic: str) -> int:
+        """How many offsets of a topic are taken: its records, and what ends each transaction."""
+        return sum((await self._ends((topic,))).values())
+
+    async def settle(self, within: float = SETTLED_WITHIN) -> None:
         """Return when every change sent so far has gone all the way.
 
         The feed is consumed to its end and the outbox is empty; then every service is ready without lag, and no topic grows any more.
         """
-        async with asyncio.timeout(SETTLED_WITHIN), httpx.AsyncClient(timeout=5) as http:
+        async with asyncio.timeout(within), httpx.AsyncClient(timeout=5) as http:
             while not await self._feed_is_consumed():
                 await asyncio.sleep(0.2)
             calm, ends = 0, {}

@@ -32,5 +32,8 @@ def test_every_scenario_does_its_work_and_writes_what_it_found(
     assert stream["events_written"] >= stream["assets"]
     assert stream["times_faust"] > 0
     assert found["reclassify-1m"]["work"]["assets"] == found["restart-1m"]["work"]["assets"] == 300
+    imported = found["import-1m"]["work"]
+    assert imported["rows"] == 300
+    assert {"inventory", "classification-worker"} <= imported["peak_memory_mib"].keys()
     rows = ingest["rows"]
     assert 100 < rows["asset"] < rows["asset_revision"] == rows["outbox"]
