@@ -91,7 +91,6 @@ def _row(number: int, at: int) -> tuple[object, ...]:
         "有",
         "税",
         at % 20_000,
-        "電子",
     )
 
 
