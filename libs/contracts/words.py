@@ -151,8 +151,8 @@ def _counted(value: Any) -> Any:
     return value
 
 
-WholeNumber = Annotated[int, BeforeValidator(_counted)]
-"""In JSON that is read value by value, where a truth value or a text would be taken for one."""
+COUNTED = BeforeValidator(_counted)
+"""Of a whole number in JSON that is read value by value, where a truth value or a text would be taken for one."""
 
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=_NO_NUL)]
 SourceKey = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_NO_NUL)]

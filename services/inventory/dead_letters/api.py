@@ -21,7 +21,7 @@ from libs.bus.resuming import resumption_output
 from libs.catalogue import text_pair
 from libs.contracts import FeedItem, ProblemType, Profile, Reason, Resumption, Text, kafka_headers
 from libs.contracts.topics import FEED, MAX_VALUE_BYTES
-from libs.contracts.words import Moment, ShortText, Slug, WholeNumber
+from libs.contracts.words import COUNTED, Moment, ShortText, Slug
 from libs.observability import child_of
 from libs.persistence import Sessions, driver_of
 from libs.persistence.scope import NO_BODY
@@ -217,7 +217,7 @@ class TaskToResume(_Request):
 
     consumer: TopicName
     topic: TopicName
-    partition: Annotated[WholeNumber, Field(ge=0)]
+    partition: Annotated[int, Field(ge=0), COUNTED]
     note: ShortText
 
 

@@ -14,7 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from libs.contracts import ProblemType, Profile
 from libs.contracts.keys import asset_id as made_from
-from libs.contracts.words import ShortText, Slug, SourceKey, WholeNumber
+from libs.contracts.words import COUNTED, ShortText, Slug, SourceKey
 from libs.persistence import PoolConnection, Sessions, driver_of
 from libs.security import Identity, ProblemError, Role, authenticated
 from libs.security.preconditions import check_match, etag_of, required
@@ -147,7 +147,7 @@ class MergeAsked(Asked):
     """The asset that stays, and the revision of it that was read."""
 
     into: UUID
-    into_revision: WholeNumber
+    into_revision: Annotated[int, COUNTED]
 
 
 class SplitAsked(Asked):
