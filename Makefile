@@ -9,10 +9,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 KEEP ?= 0
+COUNT ?= 1000000
 # tests that start nothing run side by side; those on real parts have the cores for themselves
 PURE := tests/unit tests/property
 
-.PHONY: help setup demo test test-long lint schemas release-schemas bench requirements clean
+.PHONY: help setup demo test test-long fuzz lint schemas release-schemas bench requirements clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
@@ -35,6 +36,9 @@ test: setup lint ## run the whole test suite, on the same embedded parts
 
 test-long: setup ## run the crash, flood and property tests at full length
 	DAICHO_TEST_LONG=1 $(BIN)/pytest
+
+fuzz: setup ## send malformed items to every door (COUNT=1000000)
+	DAICHO_FUZZ=$(COUNT) $(BIN)/pytest -s tests/e2e/hostile/test_fuzz.py
 
 lint: setup ## check style, types and the arrows between folders
 	$(BIN)/ruff check .

@@ -31,7 +31,7 @@ Consumer = Annotated[str | None, typer.Option("--consumer", help=say("cli.help.c
 OfReason = Annotated[Reason | None, typer.Option("--reason", help=say("cli.help.letter_reason"), show_default=False)]
 OfFeed = Annotated[str | None, typer.Option("--feed", help=say("cli.help.letter_feed"), show_default=False)]
 OfKey = Annotated[str | None, typer.Option("--key", help=say("cli.help.key"), show_default=False)]
-Key = Annotated[str | None, typer.Argument(help=say("cli.help.key"), metavar="KEY", show_default=False)]
+Key = Annotated[str | None, typer.Argument(help=say("cli.help.key_or_letter"), metavar="KEY", show_default=False)]
 Letter = Annotated[str, typer.Argument(help=say("cli.help.letter"), metavar="LETTER")]
 Note = Annotated[str, typer.Option("--note", help=say("cli.help.letter_note"))]
 OptionalNote = Annotated[str | None, typer.Option("--note", help=say("cli.help.letter_note"), show_default=False)]
@@ -160,6 +160,10 @@ def release(
         typer.echo(say("cli.released", count=direct_letters.release(data, who, key, consumer, note), key=key))
         return
     with Api(load(data), "inventory", who) as api:
+        if key is not None and "/" not in key:
+            sent = _post(api, f"{_path(key)}/release", _given(note=note))
+            typer.echo(say("cli.letter_released", id=key, count=sent["records"]))
+            return
         if key is not None:
             wanted = _given(key=key, consumer=consumer, note=note)
             typer.echo(say("cli.released", count=_post(api, f"{_LETTERS}/release", wanted)["records"], key=key))

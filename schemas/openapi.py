@@ -21,6 +21,7 @@ from libs.observability.health import Health
 FOLDER: Final = Path(__file__).with_name("openapi")
 SERVICES: Final = sorted(file.parent.name for file in FOLDER.parents[1].glob("services/*/api.py"))
 _PROBLEM: Final = "#/components/schemas/Problem"
+_IF_MATCH: Final = "if-match"
 _FASTAPI_ERRORS: Final = ("HTTPValidationError", "ValidationError")
 
 
@@ -37,6 +38,10 @@ def document(service: str) -> dict[str, Any]:
     schemas |= problem.pop("$defs") | {"Problem": problem}
     for path in described["paths"].values():
         for operation in path.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["name"].lower() == _IF_MATCH:
+                    # without it the answer is 428 and not that of any other header
+                    parameter |= {"required": True, "schema": {"type": "string", "title": parameter["name"]}}
             operation["responses"].pop("422", None)
             operation["responses"]["default"] = {
                 "description": "Refused or failed",

@@ -314,11 +314,7 @@ def released_from(record: ConsumerRecord) -> str | None:
 
 def is_proper(key: bytes) -> bool:
     """Whether a key can be parked: one that is no `network/body/…` orders nothing."""
-    try:
-        parse_key(key)
-    except ValueError:
-        return False
-    return True
+    return place_of(key) != (None, None)
 
 
 def _output(subscription: Subscription, letter: Letter) -> Output:
@@ -354,11 +350,12 @@ def _event(subscription: Subscription, letter: Letter) -> DeadLettered:
 
 
 def place_of(key: bytes | None) -> tuple[str | None, str | None]:
-    """Network and body, where the key tells them."""
-    if key is None or not is_proper(key):
+    """Network and body, where the key tells them; the keys of a source's own topic are of another kind."""
+    try:
+        network, body, _ = parse_key(key or b"")
+    except ValueError:
         return None, None
-    network, body, _ = parse_key(key)
-    return (network if _SLUG.match(network) else None), (body if _SLUG.match(body) else None)
+    return (network, body) if _SLUG.match(network) and _SLUG.match(body) else (None, None)
 
 
 def _traceparent(record: ConsumerRecord) -> str | None:

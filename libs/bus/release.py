@@ -7,6 +7,7 @@ transaction with the event that says so: so an act is done whole or not at all, 
 
 from __future__ import annotations
 
+import re
 import uuid
 from base64 import b64decode, b64encode
 from collections import defaultdict
@@ -47,6 +48,7 @@ from libs.contracts import (
 from libs.contracts.topics import DEADLETTERS
 
 _LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
+_NOT_IN_URN: Final = re.compile(r"[^a-z0-9_-]")
 _OURS: Final = frozenset({RELEASE, RELEASE_DISCARD, RELEASE_LAST, RELEASE_THROUGH})
 
 
@@ -213,6 +215,38 @@ async def release(
     return count
 
 
+async def release_elsewhere(
+    writer: TransactionalWriter,
+    letter: ParkedLetter,
+    outputs: Sequence[Output],
+    act: Act,
+    *,
+    municipality: str,
+    clock: Clock = utc_now,
+) -> int:
+    """Write what the record of a letter that parks nothing means, and say so, in one transaction; returns how much was written.
+
+    For a topic that is its source's own to write to: what was on it is read anew, and goes where the good records of it go.
+    """
+    corrected = (_correction(letter, act),) if letter.id in act.corrections else ()
+    content = Release(
+        consumer=letter.letter.consumer,
+        topic=letter.letter.topic,
+        key=(letter.key or b"").decode("utf-8", "replace"),
+        actor=act.actor,
+        count=len(outputs),
+        reason=act.reason,
+        discarded=(letter.id,) if letter.id in act.discard else (),
+        corrected=corrected,
+        letter=letter.id,
+    )
+    key = letter.key or b""
+    told = release_event(content, letter.source, key, municipality, clock())
+    said = event_output(told, key, letter.time, {letter.source: letter.letter.offset})
+    await writer.write([*outputs, *said], pinned={DEADLETTERS.name: letter.source.partition})
+    return len(outputs)
+
+
 async def release_key(
     settings: KafkaSettings,
     consumer: str,
@@ -292,9 +326,11 @@ def release_event(
     release: Release, source: TopicPartition, key: bytes, municipality: str, now: datetime
 ) -> DeadLetterReleased:
     network, body = place_of(key)
+    # the name of a source's topic, which may be part of the consumer's, is written in other signs
+    consumer = _NOT_IN_URN.sub("-", release.consumer.lower())
     return DeadLetterReleased(
         id=str(uuid.uuid4()),
-        source=source_urn(municipality, body or "-", release.consumer),
+        source=source_urn(municipality, body or "-", consumer),
         subject=f"{source.topic}/{source.partition}",
         time=now,
         body=body,
@@ -306,7 +342,7 @@ def release_event(
 def event_output(
     event: DeadLetterReleased, key: bytes, through: datetime, last: Mapping[TopicPartition, int]
 ) -> list[Output]:
-    """`last` is the place of the last record that went back."""
+    """`last` is the place of the last record that went back, or that was released."""
     ((place, offset),) = last.items()
     at = f"{place.topic}/{place.partition}/{offset}".encode()
     headers = [*kafka_headers(event), (RELEASED_LAST, at), (RELEASE_THROUGH, through.isoformat().encode())]

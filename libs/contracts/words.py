@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 
 class Dimension(StrEnum):
@@ -150,6 +153,29 @@ FACT_NAME = r"^[a-z][a-z0-9_]{0,39}$"
 FactName = Annotated[str, StringConstraints(pattern=FACT_NAME)]
 _NO_NUL = r"^[^\x00]*$"
 """PostgreSQL keeps no NUL in a text; refused at the door, it costs one item and not a batch."""
+
+_DATED = re.compile(r"[0-9]{4}-")
+
+
+def _written(value: Any) -> Any:
+    """As RFC 3339 writes it: a number too would be read as a time, of so many seconds after 1970."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _DATED.match(value)):
+        return value
+    raise PydanticCustomError("datetime_parsing", "a time with its zone, as RFC 3339 writes it")
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_written)]
+"""What a person or a program asks for by its time."""
+
+
+def _counted(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise PydanticCustomError("int_type", "a whole number")
+    return value
+
+
+COUNTED = BeforeValidator(_counted)
+"""Of a whole number in JSON that is read value by value, where a truth value or a text would be taken for one."""
 
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=_NO_NUL)]
 SourceKey = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_NO_NUL)]

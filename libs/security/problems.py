@@ -10,7 +10,9 @@ from typing import Any, Final
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from libs.catalogue import Language, field_sentence, text
 from libs.contracts import FieldProblem, Problem, ProblemType
@@ -151,15 +153,25 @@ async def _on_invalid(request: Request, error: RequestValidationError) -> Respon
 
 
 async def _on_http(request: Request, error: HTTPException) -> Response:
+    headers = dict(error.headers or {})
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = ", ".join(sorted(_methods_at(request)))
     key = f"problems.http.{error.status_code}" if error.status_code in (400, 404, 405, 413) else "problems.http.other"
     return problem_response(
         request,
         _TYPE_OF_STATUS.get(error.status_code),
         error.status_code,
         key,
-        headers=error.headers,
+        headers=headers,
         status_code=error.status_code,
     )
+
+
+def _methods_at(request: Request) -> set[str]:
+    """Of all routes of the path (RFC 9110 §15.5.6): the framework tells those of the first one alone."""
+    routes = list(iter_route_contexts(request.app.routes))
+    path = next(one.path for one in routes if compile_path(one.path or "")[0].match(request.scope["path"]))
+    return {method for route in routes if route.path == path for method in route.methods or ()}
 
 
 async def _on_failure(request: Request, error: Exception) -> Response:

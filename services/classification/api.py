@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Response
-from pydantic import AwareDatetime, BaseModel
+from pydantic import BaseModel
 
 from libs.catalogue import Language
 from libs.contracts import (
@@ -26,7 +26,7 @@ from libs.contracts import (
     Zone,
 )
 from libs.contracts import Standard as PublishedStandard
-from libs.contracts.words import LevelCode, Slug
+from libs.contracts.words import LevelCode, Moment, Slug
 from libs.observability import Metrics
 from libs.persistence import Sessions
 from libs.security import FieldError, Identity, ProblemError, Role, TokenVerifier, authenticated
@@ -44,9 +44,7 @@ VERSION: Final = "1"
 MOST_A_PAGE: Final = 500
 
 Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
-AsOf = Annotated[
-    AwareDatetime | None, Query(description="What held at this moment (RFC 3339, with its zone); left out: now.")
-]
+AsOf = Annotated[Moment | None, Query(description="What held at this moment (RFC 3339, with its zone); left out: now.")]
 KnownTag = Annotated[str | None, Header(alias="If-None-Match")]
 
 

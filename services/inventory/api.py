@@ -114,7 +114,7 @@ class Api:
         self.requests = RequestApi(sessions, profile, desk, clock)
         self.disposals = DisposalApi(sessions, profile, desk)
         self.attachments = AttachmentApi(sessions, profile, clock)
-        self.dead_letters = DeadLetterApi(sessions, profile, kafka, caps, clock)
+        self.dead_letters = DeadLetterApi(sessions, profile, kafka, caps, clock, mappings)
         self._mappings = mappings
         self._intake = intake
         self._profile = profile
@@ -251,11 +251,14 @@ class Api:
 
 def _takes(door: str) -> dict[str, Any]:
     """The body as OpenAPI tells it: a door reads it itself, byte for byte."""
+    form = DOORS[door].form.model_json_schema(ref_template="#/components/schemas/{model}")
+    # what it is made of has a place in the document already
+    form.pop("$defs", None)
     return {
         "requestBody": {
             "required": True,
             "content": {
-                media: {"schema": {"type": "string" if media == NDJSON else "object"}}
+                media: {"schema": {"type": "string"} if media == NDJSON else form}
                 for media in sorted(DOORS[door].media)
             },
         }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic_core import from_json
 
@@ -34,11 +34,58 @@ def group_of(topic: str) -> str:
     return f"inventory-debezium-{topic}"
 
 
+class ChangeRecord(NamedTuple):
+    """A record of a source's topic: where it stands, when it came, and its bytes."""
+
+    topic: str
+    partition: int
+    offset: int
+    time: datetime
+    key: bytes | None
+    value: bytes | None
+
+
+class ChangeReader:
+    """From the records of a feed's topics to those of the feed topic, by the feed's mapping."""
+
+    def __init__(self, profile: Profile, feed: Feed, mapping: FeedMapping) -> None:
+        self._profile, self._feed, self._mapping = profile, feed, mapping
+
+    def read(self, record: ChangeRecord) -> list[Output]:
+        """Raises Rejected."""
+        value = read_object(record.value, max_bytes=MAX_RECORD_BYTES) if record.value else None
+        try:
+            items = read_change(self._feed, self._mapping, Change(_key(record.key), value))
+        except UnreadableError as error:
+            raise _rejected(error) from None
+        return list(self._outputs(record, items))
+
+    def _outputs(self, record: ChangeRecord, items: Sequence[FeedItem]) -> Iterator[Output]:
+        for number, item in enumerate(items):
+            network = self._profile.network_of(item.body)
+            event = FeedItemSubmitted(
+                id=f"{record.topic}:{record.partition}:{record.offset}:{number}",
+                source=source_urn(self._profile.municipality, item.body, item.feed),
+                subject=item.source_key,
+                time=record.time,
+                body=item.body,
+                network=network,
+                data=item,
+            )
+            value = event.model_dump_json(exclude_none=True).encode()
+            if len(value) > MAX_VALUE_BYTES:
+                detail = sentence("deadletter.too_large", size=len(value), limit=MAX_VALUE_BYTES)
+                raise Rejected(Reason.TOO_LARGE, None, detail)
+            key = make_key(network, item.body, item.feed, item.source_key)
+            yield Output(FEED.name, key, value, kafka_headers(event))
+
+
 class ChangeHandler:
     """Reads the changes of one partition of a source's topic; each stands for itself, so there is no state to keep."""
 
     def __init__(self, subscription: Subscription, profile: Profile, feed: Feed, mapping: FeedMapping) -> None:
-        self._profile, self._feed, self._mapping = profile, feed, mapping
+        self._feed = feed
+        self._reader = ChangeReader(profile, feed, mapping)
         self._items = subscription.metrics.counter(FEED_ITEMS)
 
     @property
@@ -63,31 +110,9 @@ class ChangeHandler:
 
     def _read(self, record: ConsumerRecord) -> list[Output]:
         """Raises Rejected."""
-        value = read_object(record.value, max_bytes=MAX_RECORD_BYTES) if record.value else None
-        try:
-            items = read_change(self._feed, self._mapping, Change(_key(record.key), value))
-        except UnreadableError as error:
-            raise _rejected(error) from None
-        return list(self._outputs(record, items))
-
-    def _outputs(self, record: ConsumerRecord, items: Sequence[FeedItem]) -> Iterator[Output]:
-        for number, item in enumerate(items):
-            network = self._profile.network_of(item.body)
-            event = FeedItemSubmitted(
-                id=f"{record.topic}:{record.partition}:{record.offset}:{number}",
-                source=source_urn(self._profile.municipality, item.body, item.feed),
-                subject=item.source_key,
-                time=datetime.fromtimestamp(record.timestamp / 1000, UTC),
-                body=item.body,
-                network=network,
-                data=item,
-            )
-            value = event.model_dump_json(exclude_none=True).encode()
-            if len(value) > MAX_VALUE_BYTES:
-                detail = sentence("deadletter.too_large", size=len(value), limit=MAX_VALUE_BYTES)
-                raise Rejected(Reason.TOO_LARGE, None, detail)
-            key = make_key(network, item.body, item.feed, item.source_key)
-            yield Output(FEED.name, key, value, kafka_headers(event))
+        time = datetime.fromtimestamp(record.timestamp / 1000, UTC)
+        place = record.topic, record.partition, record.offset
+        return self._reader.read(ChangeRecord(*place, time, record.key, record.value))
 
 
 def _key(content: bytes | None) -> Any:

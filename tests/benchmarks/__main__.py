@@ -17,6 +17,7 @@ from libs.rooms import COLLECT_AFTER
 from tests.benchmarks import (
     classification_stream,
     deep_and_wide,
+    import_ledger,
     inventory_changes,
     inventory_ingest,
     pages,
@@ -40,6 +41,7 @@ SCENARIOS = {
         what_if,
         reclassify,
         restart,
+        import_ledger,
     )
 }
 DIRECTORY = Path("build/bench")

@@ -15,9 +15,10 @@ from typing import Any
 import asyncpg
 import httpx
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from pydantic import SecretStr
 
 from cli.instance import Instance
-from libs.bus import NetworkPartitioner
+from libs.bus import KafkaSettings, NetworkPartitioner
 from libs.bus.consuming import partitions_of as numbers_of
 from libs.contracts.topics import ASSETS, CLASSIFICATIONS, DEADLETTERS, FEED, OBLIGATIONS
 
@@ -26,16 +27,15 @@ OUTPUTS = tuple(topic.name for topic in (ASSETS, CLASSIFICATIONS, OBLIGATIONS, D
 SETTLED_WITHIN = 120.0
 
 
-def client(instance: Instance, account: str) -> dict[str, Any]:
+def account(instance: Instance, name: str) -> KafkaSettings:
+    """What signs in as one of the stack's accounts."""
+    username, password = instance.stack.kafka_account(name)
+    return KafkaSettings(bootstrap=instance.stack.kafka_bootstrap, username=username, password=SecretStr(password))
+
+
+def client(instance: Instance, name: str) -> dict[str, Any]:
     """aiokafka's arguments for one of the stack's accounts."""
-    username, password = instance.stack.kafka_account(account)
-    return {
-        "bootstrap_servers": instance.stack.kafka_bootstrap,
-        "security_protocol": "SASL_PLAINTEXT",
-        "sasl_mechanism": "SCRAM-SHA-512",
-        "sasl_plain_username": username,
-        "sasl_plain_password": password,
-    }
+    return account(instance, name).client()
 
 
 @dataclass
@@ -88,12 +88,16 @@ class City:
         finally:
             await connection.close()
 
-    async def settle(self) -> None:
+    async def size(self, topic: str) -> int:
+        """How many offsets of a topic are taken: its records, and what ends each transaction."""
+        return sum((await self._ends((topic,))).values())
+
+    async def settle(self, within: float = SETTLED_WITHIN) -> None:
         """Return when every change sent so far has gone all the way.
 
         The feed is consumed to its end and the outbox is empty; then every service is ready without lag, and no topic grows any more.
         """
-        async with asyncio.timeout(SETTLED_WITHIN), httpx.AsyncClient(timeout=5) as http:
+        async with asyncio.timeout(within), httpx.AsyncClient(timeout=5) as http:
             while not await self._feed_is_consumed():
                 await asyncio.sleep(0.2)
             calm, ends = 0, {}

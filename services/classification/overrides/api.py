@@ -9,12 +9,12 @@ from typing import Annotated, Final
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Depends, Header, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy.exc import IntegrityError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from libs.contracts import Dimension, Explanation, OverrideChange, OverrideState, ProblemType, Profile
-from libs.contracts.words import LevelCode, ShortText, Slug
+from libs.contracts.words import LevelCode, Moment, ShortText, Slug
 from libs.persistence import Sessions
 from libs.security import FieldError, Identity, ProblemError, Role, authenticated
 from libs.security.preconditions import check_match, etag_of, required
@@ -58,7 +58,7 @@ class OverrideRequest(BaseModel):
     dimension: Dimension
     level: LevelCode
     reason: ShortText
-    expires_at: AwareDatetime
+    expires_at: Moment
 
 
 class Note(BaseModel):

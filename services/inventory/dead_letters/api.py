@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -16,12 +16,12 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import from_json, to_json
 
-from libs.bus import Act, Caps, KafkaSettings, Output, ParkedLetter, enqueue
+from libs.bus import Act, Caps, KafkaSettings, Output, ParkedLetter, Rejected, enqueue
 from libs.bus.resuming import resumption_output
 from libs.catalogue import text_pair
 from libs.contracts import FeedItem, ProblemType, Profile, Reason, Resumption, Text, kafka_headers
 from libs.contracts.topics import FEED, MAX_VALUE_BYTES
-from libs.contracts.words import ShortText, Slug
+from libs.contracts.words import COUNTED, Moment, ShortText, Slug
 from libs.observability import child_of
 from libs.persistence import Sessions, driver_of
 from libs.persistence.scope import NO_BODY
@@ -30,7 +30,9 @@ from libs.security.identity import EVERY_BODY
 from services.inventory.dead_letters import store
 from services.inventory.dead_letters.releases import ANY, WRITABLE, Asked, BehindError, Releases
 from services.inventory.dead_letters.store import LetterFilter, LetterRow, LetterState, ParkedPlace
+from services.inventory.debezium import ChangeReader, ChangeRecord
 from services.inventory.domain import Refused, check_authority
+from services.inventory.doors.mapping import FeedMapping
 from services.inventory.intake import key_of, submission, value_of
 from services.inventory.worker import Clock
 
@@ -187,7 +189,13 @@ class ReasonToRelease(_Request):
     body: Slug | None = None
     feed: Slug | None = None
     consumer: TopicName | None = None
-    before: AwareDatetime | None = None
+    before: Moment | None = None
+    note: ShortText | None = None
+
+
+class LetterToRelease(_Request):
+    """Why a record may be taken now."""
+
     note: ShortText | None = None
 
 
@@ -209,7 +217,7 @@ class TaskToResume(_Request):
 
     consumer: TopicName
     topic: TopicName
-    partition: Annotated[int, Field(ge=0)]
+    partition: Annotated[int, Field(ge=0), COUNTED]
     note: ShortText
 
 
@@ -242,7 +250,18 @@ _AFTER: Final = TypeAdapter(_After)
 class DeadLetterApi:
     """The routes, over what they need."""
 
-    def __init__(self, sessions: Sessions, profile: Profile, kafka: KafkaSettings, caps: Caps, clock: Clock) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        profile: Profile,
+        kafka: KafkaSettings,
+        caps: Caps,
+        clock: Clock,
+        mappings: Mapping[str, FeedMapping],
+    ) -> None:
+        self._readers = {
+            topic: ChangeReader(profile, feed, mappings[feed.id]) for feed in profile.feeds for topic in feed.topics
+        }
         self._sessions = sessions
         self._profile = profile
         self._bodies = frozenset(profile.body_by_id)
@@ -259,6 +278,7 @@ class DeadLetterApi:
         router.post("/release-all", status_code=202)(self.release_all)
         router.post("/resume", status_code=202)(self.resume)
         router.get("/{letter_id}")(self.letter)
+        router.post("/{letter_id}/release", status_code=202)(self.release_one)
         router.post("/{letter_id}/correct", status_code=202)(self.correct)
         router.post("/{letter_id}/discard", status_code=202)(self.discard)
         return router
@@ -356,13 +376,21 @@ class DeadLetterApi:
             before=before,
         )
 
+    async def release_one(self, letter_id: LetterId, wanted: LetterToRelease, caller: Operator) -> Released:
+        """Send a letter's record back, with all that waits of its key.
+
+        What a CMDB's own topic holds is read anew by the feed's mapping as it is now, and its items go to the feed topic.
+        """
+        letter = await self._to_decide(letter_id, caller)
+        return await self._decided(letter, caller, Act(caller.subject, wanted.note))
+
     async def correct(self, letter_id: LetterId, wanted: CorrectionOfLetter, caller: Operator) -> Released:
         """Send a key's records back to their topic with one of them corrected; the letter keeps what came and what went back.
 
         It stays in its place in the order. An item that the correction gives another key goes behind what that key has already.
         """
         letter = await self._to_decide(letter_id, caller)
-        if letter.letter.topic != FEED.name:
+        if letter.letter.topic not in {FEED.name, *self._readers}:
             raise ProblemError(ProblemType.CONFLICT, "inventory.letter_no_item", topic=letter.letter.topic)
         record = self._record(wanted.item, letter, caller)
         return await self._decided(letter, caller, Act(caller.subject, wanted.note, corrections={letter.id: record}))
@@ -401,9 +429,13 @@ class DeadLetterApi:
 
     async def _decided(self, letter: ParkedLetter, caller: Identity, act: Act) -> Released:
         """Raises ProblemError (409) where another was first."""
-        if not letter.parks:
+        open_session = partial(self._sessions.session, self._scope(caller))
+        if letter.letter.topic in self._readers:
+            outputs = self._read_anew(letter, act)
+            async with _broker():
+                records = await self._releases.elsewhere(open_session, letter, outputs, act)
+        elif not letter.parks:
             _check_topics([letter.letter.topic])
-            open_session = partial(self._sessions.session, self._scope(caller))
             async with _broker():
                 records = await self._releases.single(open_session, letter, act)
         else:
@@ -426,6 +458,21 @@ class DeadLetterApi:
             for wanted in by_consumer.values():
                 released |= await self._releases.keys(open_session, wanted, act, asked)
         return released
+
+    def _read_anew(self, letter: ParkedLetter, act: Act) -> Sequence[Output]:
+        """What goes to the feed topic for a record of a CMDB's own topic. Raises ProblemError where it still cannot be read."""
+        if letter.id in act.discard:
+            return ()
+        if letter.id in act.corrections:
+            return (act.corrections[letter.id],)
+        dead = letter.letter
+        value = None if dead.value is None else b64decode(dead.value)
+        record = ChangeRecord(dead.topic, dead.partition, dead.offset, letter.time, letter.key, value)
+        try:
+            return self._readers[dead.topic].read(record)
+        except Rejected as rejected:
+            field = "/" + (rejected.field or "").replace(".", "/")
+            raise _invalid(FieldError(field, f"reason.{rejected.reason}")) from None
 
     def _record(self, item: FeedItem, letter: ParkedLetter, caller: Identity) -> Output:
         """Raises ProblemError for an item that the register would not take from its feed, or that is another body's."""

@@ -6,16 +6,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from libs.bus import Act, KafkaSettings, ParkedLetter
+from libs.bus import Act, KafkaSettings, Output, ParkedLetter
 from libs.bus.partition_log import LogReader, open_log
 from libs.bus.producing import START_PATIENCE, TransactionalWriter
-from libs.bus.release import letters_from, release, releasing
+from libs.bus.release import letters_from, release, release_elsewhere, releasing
 from libs.contracts.topics import DEADLETTERS, TOPICS, Principal
 from services.inventory.dead_letters import store
 from services.inventory.dead_letters.projector import PROJECTION
@@ -77,14 +77,31 @@ class Releases:
 
     async def single(self, open_session: OpenSession, letter: ParkedLetter, act: Act) -> int | None:
         """Release what parked nothing, for it has no proper key; None where it waits no longer. Raises as `keys` does."""
+        async with self._alone(open_session, letter) as writer:
+            return None if writer is None else await self._release(writer, [letter], act)
+
+    async def elsewhere(
+        self, open_session: OpenSession, letter: ParkedLetter, outputs: Sequence[Output], act: Act
+    ) -> int | None:
+        """Release what stands on a source's own topic, by what it means; None where it waits no longer. Raises as `keys` does."""
+        async with self._alone(open_session, letter) as writer:
+            if writer is None:
+                return None
+            return await release_elsewhere(
+                writer, letter, outputs, act, municipality=self._municipality, clock=self._clock
+            )
+
+    @asynccontextmanager
+    async def _alone(
+        self, open_session: OpenSession, letter: ParkedLetter
+    ) -> AsyncIterator[TransactionalWriter | None]:
+        """The writer for a letter that parked nothing; None where it waits no longer."""
         consumer = letter.letter.consumer
         async with self._busy[consumer], self._writer(consumer) as writer:
             await self._caught_up(open_session, {letter.key or b""})
             async with open_session() as session:
                 row = await store.find(session, letter.id)
-            if row is None or row.state != store.LetterState.PARKED:
-                return None
-            return await self._release(writer, [letter], act)
+            yield None if row is None or row.state != store.LetterState.PARKED else writer
 
     def _writer(self, consumer: str) -> AbstractAsyncContextManager[TransactionalWriter]:
         # begins with the service's account, as the rights on transactional ids do

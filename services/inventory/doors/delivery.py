@@ -5,12 +5,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from pydantic_core import to_json
 
 from libs.contracts import Feed, FeedItem
+from libs.contracts.topics import MAX_VALUE_BYTES
 
 if TYPE_CHECKING:
     from services.inventory.doors.mapping import FeedMapping
+
+LARGEST_ITEM: Final = MAX_VALUE_BYTES - 4096
+"""Bytes of an item as JSON: its event has an envelope besides."""
 
 
 class Sent(NamedTuple):
@@ -56,6 +62,12 @@ class UnreadableError(Exception):
         super().__init__(f"{len(faults)} faults, the first: {faults[0]!r}")
         self.faults = tuple(faults)
         self.malformed = malformed
+
+
+def check_size(item: FeedItem) -> None:
+    """Raises UnreadableError for an item whose event would not fit into a message."""
+    if len(to_json(item, exclude_none=True)) > LARGEST_ITEM:
+        raise UnreadableError([Fault("", "inventory.item_too_large", limit=LARGEST_ITEM)])
 
 
 Read = Callable[[Sent], Delivery]

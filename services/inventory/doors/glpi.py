@@ -45,7 +45,7 @@ def read(sent: Sent) -> Delivery:
     `sent.version` must be given: an inventory does not say when it was made.
     """
     try:
-        inventory = Inventory.model_validate_json(sent.content)
+        inventory = Inventory.model_validate_json(sent.content, strict=True)
     except ValidationError as error:
         raise unreadable(error) from None
     mapping = sent.mapping or default_mapping()

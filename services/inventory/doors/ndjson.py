@@ -65,7 +65,7 @@ def read_line(feed: Feed, line: Line) -> FeedItem:
     if line.content is None:
         raise UnreadableError([Fault("", "inventory.item_too_large", limit=LONGEST_LINE)])
     try:
-        item = FeedItem.model_validate_json(line.content)
+        item = FeedItem.model_validate_json(line.content, strict=True)
     except ValidationError as error:
         raise unreadable(error) from None
     if item.feed != feed.id:

@@ -20,7 +20,7 @@ import yaml
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from libs.contracts import Feed, FeedItem
-from services.inventory.doors.delivery import Delivery, Fault, Sent, UnreadableError
+from services.inventory.doors.delivery import Delivery, Fault, Sent, UnreadableError, check_size
 from services.inventory.doors.faults import faults_of, unreadable
 
 FIELDS: Final = Path(__file__).with_name("netbox_fields.yaml")
@@ -131,9 +131,11 @@ def read_objects(sent: Sent) -> Delivery:
 def read_object(feed: Feed, object_type: str, given: Mapping[str, Any], read_after: datetime | None) -> FeedItem:
     """The item of an object that was read after that moment of NetBox's clock; without one it is no newer than its last change.
 
-    Raises UnreadableError.
+    Raises UnreadableError, also for an item too large for a message.
     """
-    return _item(feed, _Object(object_type, given, "", told_at=read_after, read_after=read_after))
+    item = _item(feed, _Object(object_type, given, "", told_at=read_after, read_after=read_after))
+    check_size(item)
+    return item
 
 
 def retirement(feed: Feed, body: str, source_key: str, known_version: int, gone_by: datetime) -> FeedItem:
@@ -161,7 +163,7 @@ def fields() -> Fields:
 
 def _parsed(model: type[ModelT], content: bytes) -> ModelT:
     try:
-        return model.model_validate_json(content)
+        return model.model_validate_json(content, strict=True)
     except ValidationError as error:
         raise unreadable(error) from None
 

@@ -25,7 +25,7 @@ class PlainItems(BaseModel):
 def read(sent: Sent) -> Delivery:
     """Raises UnreadableError with a pointer to each offending field, such as `/items/3/facts/record_count`."""
     try:
-        batch = PlainItems.model_validate_json(sent.content)
+        batch = PlainItems.model_validate_json(sent.content, strict=True)
     except ValidationError as error:
         raise unreadable(error) from None
     strangers = [

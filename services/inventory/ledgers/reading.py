@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from libs.contracts import EarlierLevel, EarlierScales, Feed, FeedItem, Text
-from libs.contracts.topics import MAX_VALUE_BYTES
 from libs.contracts.words import LevelCode
+from services.inventory.doors.delivery import LARGEST_ITEM
 from services.inventory.doors.faults import faults_of
 from services.inventory.ledgers.columns import Column, Columns, Words
 from services.inventory.ledgers.dates import NotADayError, day_of
@@ -24,8 +24,6 @@ from services.inventory.ledgers.header import Header, Place, split
 from services.inventory.ledgers.sheets import Row, Sheet, Unusable, Value, sheets_of, told
 
 UNDECIDED: Final = ("facts", "undecided_levels")
-LARGEST_ITEM: Final = MAX_VALUE_BYTES - 4096
-"""Bytes of an item as JSON: its event has an envelope besides."""
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f\ufffe\uffff]")
 """What XML, and so a workbook, cannot hold; a carriage return is a line's end like any other."""
 _LINE_ENDS: Final = re.compile("\r\n?")

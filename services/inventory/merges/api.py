@@ -14,7 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from libs.contracts import ProblemType, Profile
 from libs.contracts.keys import asset_id as made_from
-from libs.contracts.words import ShortText, Slug, SourceKey
+from libs.contracts.words import COUNTED, ShortText, Slug, SourceKey
 from libs.persistence import PoolConnection, Sessions
 from libs.security import Identity, ProblemError, Role, authenticated
 from libs.security.preconditions import check_match, etag_of, required
@@ -154,7 +154,7 @@ class MergeAsked(Asked):
     """The asset that stays, and the revision of it that was read."""
 
     into: UUID
-    into_revision: int
+    into_revision: Annotated[int, COUNTED]
 
 
 class SplitAsked(Asked):

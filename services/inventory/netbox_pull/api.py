@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.contracts import ProblemType, Profile
-from libs.contracts.words import Slug
+from libs.contracts.words import COUNTED, Slug
 from libs.persistence import Sessions
 from libs.security import Identity, ProblemError, Role, authenticated
 from services.inventory.netbox_pull import store
@@ -27,8 +27,8 @@ class PullRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    compare: bool = False
-    retire_up_to: Annotated[int | None, Field(ge=0, le=_MOST)] = None
+    compare: Annotated[bool, Field(strict=True)] = False
+    retire_up_to: Annotated[int, Field(ge=0, le=_MOST), COUNTED] | None = None
 
 
 class PullState(BaseModel):

@@ -142,7 +142,7 @@ class Puller:
             try:
                 items.append(read_object(self._feed, object_type, given, read_after))
             except UnreadableError as error:
-                unreadable.append((key, error.faults[0].field))
+                unreadable.append((key, error.faults[0].field, error.faults[0].key))
         if unreadable:
             self._unreadable.inc(len(unreadable))
             _log.info("objects cannot be read", feed=self._feed.id, count=len(unreadable), first=unreadable[:_LOGGED])

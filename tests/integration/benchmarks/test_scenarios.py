@@ -34,3 +34,6 @@ def test_every_scenario_does_its_work_and_writes_what_it_found(
     assert found["reclassify-1m"]["work"]["assets"] == found["restart-1m"]["work"]["assets"] == 300
     for name in ("inventory-ingest", "inventory-changes"):
         assert found[name]["work"]["rows"] == {"asset": 300, "asset_revision": 300, "outbox": 300}
+    imported = found["import-1m"]["work"]
+    assert imported["rows"] == 300
+    assert {"inventory", "classification-worker"} <= imported["peak_memory_mib"].keys()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,14 +35,16 @@ LETTERS = "/v1/dead-letters"
 @pytest.fixture(scope="module")
 def profile_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The city's profile with the feeds of the samples added; one names a topic, too, that its connector has not made yet."""
+    folder = tmp_path_factory.mktemp("profile")
     profile = yaml.safe_load(PROFILE.read_text(encoding="utf-8"))
     for feed in yaml.safe_load((SAMPLES / "cmdb/feeds.yaml").read_text(encoding="utf-8")):
         if "mapping" in feed:
-            feed["mapping"] = str(PROFILE.parent / feed["mapping"])
+            shutil.copy(PROFILE.parent / feed["mapping"], folder)
+            feed["mapping"] = Path(feed["mapping"]).name
         if "topics" in feed:
             feed["topics"].append(NOT_MADE)
         profile["feeds"].append(feed)
-    file = tmp_path_factory.mktemp("profile") / "profile.yaml"
+    file = folder / "profile.yaml"
     file.write_text(yaml.safe_dump(profile, allow_unicode=True), encoding="utf-8")
     return file
 
@@ -229,7 +232,7 @@ class TestDebezium:
             await last("equipment-db", gone, lambda event: event.data.after.status == "retired")
 
     async def test_what_cannot_be_read_is_a_dead_letter_and_the_rest_goes_on(
-        self, write: Any, last: Last, stack: Stack, service: Service, issuer: IssuerFolder
+        self, write: Any, last: Last, stack: Stack, service: Service, issuer: IssuerFolder, profile_file: Path
     ) -> None:
         good = self.change(3)["value"]
         truncate = {**good, "op": "t", "after": None}
@@ -260,3 +263,32 @@ class TestDebezium:
                 ):
                     await asyncio.sleep(0.1)
             assert {one["topic"] for one in items} == {TOPIC}
+            letters = {one["field"]: f"{LETTERS}/{one['id']}" for one in items}
+            await self._decided_on(office, last, letters)
+
+            mapping = profile_file.with_name("equipment.yaml")
+            mended = mapping.read_text(encoding="utf-8").replace('"05": agriculture', '"05": agriculture, "99": mayor')
+            mapping.write_text(mended, encoding="utf-8")
+            service.stop()
+            await asyncio.to_thread(service.start)
+            released = await office.post(f"{letters['after.dept']}/release", json={"note": "対応表を直した"})
+            assert (released.status_code, released.json()) == (202, {"records": 1})
+            assert (await last("equipment-db", "EQ-091")).data.after.body == "mayor"
+
+    async def _decided_on(self, office: httpx.AsyncClient, last: Last, letters: Mapping[str | None, str]) -> None:
+        """A person corrects one, gives one up, and is told that the third cannot be read yet; none goes back to the source's topic."""
+        item = {"body": "mayor", "feed": "equipment-db", "source_key": "EQ-090", "source_version": 1, "name": "訂正"}
+        corrected = await office.post(f"{letters[None]}/correct", json={"item": item, "note": "手入力"})
+        assert (corrected.status_code, corrected.json()) == (202, {"records": 1})
+        assert (await last("equipment-db", "EQ-090")).data.after.name == "訂正"
+        given_up = await office.post(f"{letters['op']}/discard", json={"note": "対象外"})
+        assert (given_up.status_code, given_up.json()) == (202, {"records": 0})
+        still = await office.post(f"{letters['after.dept']}/release", json={})
+        assert (still.status_code, [one["field"] for one in still.json()["errors"]]) == (422, ["/after/dept"])
+        async with asyncio.timeout(20):
+            while (await office.get(letters["op"])).json()["state"] != "discarded":
+                await asyncio.sleep(0.05)
+        assert [(await office.get(letters[one])).json()["state"] for one in (None, "after.dept")] == [
+            "corrected",
+            "parked",
+        ]

@@ -19,59 +19,11 @@ from services.inventory.doors.debezium import Change, read_change
 from services.inventory.doors.ndjson import Lines, read_line
 from services.inventory.ledgers.columns import default_columns
 from services.inventory.ledgers.reading import Ledger, Refused, lines
+from tests.fuzzing import changed, mutated
 from tests.unit.inventory.feeds import FEEDS, MAPPINGS, SAMPLES
 
 SEED = 20260401
 ROUNDS = 300
-_VALUES = (
-    None,
-    True,
-    -1,
-    0.5,
-    2**63,
-    -(2**63),
-    2**80,
-    1e308,
-    "",
-    "x",
-    "\x00",
-    "長" * 1000,
-    "__debezium_unavailable_value",
-    [],
-    [[]],
-    {},
-    [None],
-    {"a": {"b": []}},
-    ["x"] * 70,
-)
-
-
-def mutated(content: bytes, rng: random.Random) -> bytes:
-    """The same with a few bytes changed, taken away, doubled or put in."""
-    spoilt = bytearray(content)
-    for _ in range(rng.choice((1, 1, 2, 5))):
-        at = rng.randrange(len(spoilt) + 1)
-        match rng.randrange(4):
-            case 0:
-                spoilt[at : at + 1] = bytes([rng.randrange(256)])
-            case 1:
-                del spoilt[at : at + rng.randrange(1, 40)]
-            case 2:
-                spoilt[at:at] = spoilt[at : at + rng.randrange(1, 40)]
-            case 3:
-                spoilt[at:at] = rng.choice((b"null", b"[[[[", b"\xff\xfe", b"1e999", b'"', b"{}", b"-0", b"\x00"))
-    return bytes(spoilt)
-
-
-def changed(content: object, rng: random.Random) -> object:
-    """The same JSON with one value somewhere in it replaced by one of another kind."""
-    if isinstance(content, dict) and content and rng.random() < 0.9:
-        name = rng.choice(list(content))
-        return {**content, name: changed(content[name], rng)}
-    if isinstance(content, list) and content and rng.random() < 0.9:
-        at = rng.randrange(len(content))
-        return [*content[:at], changed(content[at], rng), *content[at + 1 :]]
-    return rng.choice(_VALUES)
 
 
 def spoilt(content: bytes, rng: random.Random) -> Iterator[bytes]:

@@ -393,6 +393,16 @@ class TestTroubles:
         assert f"{DEVICE}:1" in city.active
         assert b'outcome="unreadable"} 2.0' in city.metrics.exposition()
 
+    async def test_an_object_too_large_for_a_message_keeps_no_other_out(self, city: City) -> None:
+        full = dict.fromkeys(("data_kinds", "remarks", "lease_end", "record_count", "rto_hours"), ["長" * 300] * 64)
+        city.netbox.edit(DEVICE, 1, custom_fields={**city.netbox.objects[DEVICE][1]["custom_fields"], **full})
+        city.netbox.edit(DEVICE, 2, serial="NEW")
+        await city.pull()
+
+        assert city.active[f"{DEVICE}:2"]["facts"]["serial"] == "NEW"
+        assert city.active[f"{DEVICE}:1"]["facts"].get("data_kinds") != full["data_kinds"]
+        assert b'outcome="unreadable"} 1.0' in city.metrics.exposition()
+
     async def test_a_pull_that_was_broken_off_goes_on_where_it_was(self, profile: Profile) -> None:
         netbox = small()
         netbox.most_a_page = 2

@@ -12,17 +12,14 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from cli.instance import Instance
 from libs.contracts.topics import DEADLETTERS, FEED
 from samples.generate import Line, changes, city, expected_register, malformed
-from tests.e2e.city import PROFILE, City, document
+from tests.e2e.city import City, document
 
 SEED = int(os.environ.get("DAICHO_TEST_SEED", "20260402"))
 MALFORMED = 10_000
 GOOD = 2_000
 REGISTER = "SELECT source_key, source_version, status FROM source_link JOIN asset USING (asset_id)"
-NO_CAPS = {"DAICHO_CAPS__MAX_INVALID_RATIO": "1", "DAICHO_CAPS__MAX_PARKED_KEYS": "100000"}
-"""This flood is meant: the caps, which would stop it, have tests of their own."""
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +44,16 @@ class Flooded(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-async def flooded(tmp_path_factory: pytest.TempPathFactory, lines: list[Line]) -> Flooded:
-    with Instance(tmp_path_factory.mktemp("flood"), profile=PROFILE, settings=NO_CAPS) as instance:
-        whole = City(instance)
-        async with whole.feed() as feed:
-            for number, line in enumerate(lines):
-                key, value = line.message(datetime.fromtimestamp(number, UTC))
-                await feed.send(FEED.name, key=key, value=value)
-            await feed.flush()
-        await whole.settle()
-        letters = [document(record)["data"] for record in await whole.read(DEADLETTERS.name)]
-        return Flooded(letters, await whole.rows("inventory", REGISTER))
+async def flooded(hostile: City, lines: list[Line]) -> Flooded:
+    """The first to come to the instance: what is on its topics is the flood's."""
+    async with hostile.feed() as feed:
+        for number, line in enumerate(lines):
+            key, value = line.message(datetime.fromtimestamp(number, UTC))
+            await feed.send(FEED.name, key=key, value=value)
+        await feed.flush()
+    await hostile.settle()
+    letters = [document(record)["data"] for record in await hostile.read(DEADLETTERS.name)]
+    return Flooded(letters, await hostile.rows("inventory", REGISTER))
 
 
 def test_every_malformed_item_is_kept_with_its_reason(flooded: Flooded, lines: list[Line]) -> None:
