@@ -10,8 +10,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 KEEP ?= 0
 COUNT ?= 1000000
-# tests that start nothing run side by side; those on real parts have the cores for themselves
+# tests that start nothing run on all cores; those on real parts mostly wait: STACKS of them at a time, each with a Kafka and a PostgreSQL of its own
 PURE := tests/unit tests/property
+STACKS ?= 2
 
 .PHONY: help setup demo test test-long fuzz lint schemas release-schemas bench requirements clean
 
@@ -32,7 +33,7 @@ demo: setup ## run the main job on an embedded Kafka and PostgreSQL (KEEP=1 leav
 
 test: setup lint ## run the whole test suite, on the same embedded parts
 	$(BIN)/pytest -n auto --dist worksteal $(PURE)
-	$(BIN)/pytest $(foreach folder,$(PURE),--ignore=$(folder))
+	$(BIN)/pytest -n $(STACKS) --dist loadfile --no-loadscope-reorder $(foreach folder,$(PURE),--ignore=$(folder))
 
 test-long: setup ## run the crash, flood and property tests at full length
 	DAICHO_TEST_LONG=1 $(BIN)/pytest

@@ -7,9 +7,11 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadFileScheduling
 
 from libs.devstack import Stack, devstack
 
@@ -22,6 +24,21 @@ settings.register_profile(
     "long", max_examples=1500, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("long" if LONG else "short")
+
+OWN_STACK = ("bus", "classification", "cli")
+"""Folders of tests/integration with a stack of their own, which is to be started once."""
+
+
+class ByStack(LoadFileScheduling):
+    """To one worker what shares a stack or an instance: a file, or a folder with a stack of its own."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return next((folder for folder in OWN_STACK if file.startswith(f"tests/integration/{folder}/")), file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByStack | None:
+    return ByStack(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

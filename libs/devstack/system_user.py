@@ -38,10 +38,12 @@ def server_user(home: Path) -> User:
             return _known(pwd.getpwuid(owner))
     with suppress(KeyError):
         return _known(pwd.getpwnam(NAME))
-    with suppress(OSError, subprocess.CalledProcessError, KeyError):
+    with suppress(OSError):
         shell = "/usr/sbin/nologin"
         command = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/", "--shell", shell, NAME]
-        subprocess.run(command, check=True, capture_output=True)
+        # it fails, too, where another stack that starts now has just made the user
+        subprocess.run(command, check=False, capture_output=True)
+    with suppress(KeyError):
         return _known(pwd.getpwnam(NAME))
     return _known(pwd.getpwnam("nobody"))
 

@@ -24,7 +24,7 @@ from libs.contracts.topics import ASSETS, CLASSIFICATIONS, DEADLETTERS, FEED, OB
 
 PROFILE = Path("samples/city/profile.yaml")
 OUTPUTS = tuple(topic.name for topic in (ASSETS, CLASSIFICATIONS, OBLIGATIONS, DEADLETTERS))
-SETTLED_WITHIN = 120.0
+SETTLED_WITHIN = 240.0
 
 
 def account(instance: Instance, name: str) -> KafkaSettings:

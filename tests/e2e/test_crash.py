@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 
@@ -30,7 +31,7 @@ RATE = 100
 VICTIMS = ("inventory-worker", "inventory-relay", "classification-worker")
 OUTPUTS = (ASSETS, CLASSIFICATIONS, OBLIGATIONS)
 
-pytestmark = pytest.mark.timeout(1800 if LONG else 400)
+pytestmark = pytest.mark.timeout(1800 if LONG else 600)
 
 
 class Outcome:
@@ -101,8 +102,8 @@ class LiveReader:
             self.seen[record.topic, record.partition].append((record.offset, digest(record.value)))
 
 
-async def send(city: City, lines: Sequence[Line]) -> None:
-    """One writer, at a steady rate; `time` is the line's number, so that two runs send the same bytes."""
+async def send(city: City, lines: Sequence[Line], rate: int | None = None) -> None:
+    """One writer, at so many a second or as fast as it can; `time` is the line's number, so that two runs send the same bytes."""
     producer = AIOKafkaProducer(
         **client(city.instance, "feed"), partitioner=NetworkPartitioner(), enable_idempotence=True
     )
@@ -111,7 +112,7 @@ async def send(city: City, lines: Sequence[Line]) -> None:
         for number, line in enumerate(lines):
             key, value = line.message(datetime.fromtimestamp(number, UTC), f"00-{number + 1:032x}-{1:016x}-01")
             await producer.send(FEED.name, key=key, value=value)
-            if number % (RATE // 20) == 0:
+            if rate and number % (rate // 20) == 0:
                 await asyncio.sleep(1 / 20)
         await producer.flush()
     finally:
@@ -125,6 +126,7 @@ async def kill_now_and_then(city: City, chance: random.Random, sending: asyncio.
         await asyncio.sleep(chance.uniform(0.2, 2.0))
         victim = chance.choice(VICTIMS)
         await asyncio.to_thread(city.instance.kill, victim)
+        assert city.instance.ended() == [victim]
         await asyncio.to_thread(city.instance.start, victim, wait=False)
         killed.append(victim)
     return killed
@@ -160,9 +162,14 @@ async def test_killed_services_leave_what_an_undisturbed_run_leaves(
 ) -> None:
     chance = random.Random(SEED)
     with Instance(tmp_path, profile=PROFILE, layout=APART) as instance:
+        assert instance.addresses.keys() == {process.name for process in APART} | {
+            "inventory",
+            "classification",
+            "issuer",
+        }
         disturbed = City(instance)
         async with LiveReader(instance) as reader:
-            sending = asyncio.create_task(send(disturbed, lines))
+            sending = asyncio.create_task(send(disturbed, lines, RATE))
             killed = await kill_now_and_then(disturbed, chance, sending)
             await sending
             await disturbed.settle()
@@ -179,6 +186,9 @@ async def test_killed_services_leave_what_an_undisturbed_run_leaves(
     _no_revision_has_two_contents(records)
     _no_reader_saw_what_was_not_committed(reader, records)
     _both_events_of_a_classification_came_together(records)
+    assert [
+        one for one in psutil.process_iter(["cmdline"]) if str(tmp_path) in " ".join(one.info["cmdline"] or ())
+    ] == []
 
 
 async def _caught_up(reader: LiveReader, records: Sequence[ConsumerRecord]) -> None:

@@ -20,7 +20,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any],
     build = tmp_path_factory.mktemp("demo")
     daicho = Path(sys.executable).with_name("daicho")
     command = [daicho, "demo", "--changes", str(CHANGES), "--build", str(build), "--lang", "en"]
-    told = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False)
+    told = subprocess.run(command, capture_output=True, text=True, timeout=500, check=False)
     assert told.returncode == 0, told.stdout + told.stderr
     return told.stdout, json.loads((build / "summary.json").read_text(encoding="utf-8")), build
 

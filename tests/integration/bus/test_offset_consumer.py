@@ -222,9 +222,7 @@ async def test_a_database_that_is_away_is_waited_for(bus: Any, pool: Any, run_al
     await bus.send(numbered(source, 10))
     consumer = OffsetConsumer(subscription, pool, failing)
     async with run_all(consumer):
-        await wait_until(
-            lambda: any(one.state is TaskState.RETRYING for one in consumer.statuses().values()), within=10
-        )
+        await wait_until(lambda: any(one.state is TaskState.RETRYING for one in consumer.statuses().values()))
         probe = await consumer.check()
         assert (probe.ok, probe.code) == (False, "database")
         away = False
@@ -266,7 +264,7 @@ async def test_a_cap_stops_the_task_and_keeps_the_offset(bus: Any, pool: Any, ru
     await bus.send([Output(source, b"", b"bad") for _ in range(40)], partition=PARTITION)
     consumer = OffsetConsumer(subscription, pool, write)
     async with run_all(consumer):
-        await wait_until(lambda: any(one.state is TaskState.STOPPED for one in consumer.statuses().values()), within=10)
+        await wait_until(lambda: any(one.state is TaskState.STOPPED for one in consumer.statuses().values()))
         assert (await consumer.check()).code == "invalid-ratio-cap"
 
     offset = await pool.fetchval(

@@ -8,11 +8,8 @@ import json
 import os
 import random
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,83 +19,24 @@ import httpx
 import pytest
 import yaml
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
-from pydantic import SecretStr
 
-from libs.bus import KafkaSettings, NetworkPartitioner, apply_topics
+from libs.bus import NetworkPartitioner, apply_topics
 from libs.contracts import AssetChanged, Profile, StandardPublished, make_key
 from libs.contracts.topics import ASSETS, CLASSIFICATIONS, CONTROL, DEADLETTERS, OBLIGATIONS
 from libs.devstack import Stack
-from libs.devstack.processes import CHILD
 from libs.persistence import assert_no_drift, owner_of, provision
 from libs.security.clients import SECURITY_OFFICE, IssuerFolder
 from services.classification.settings import BASE, Settings
 from services.classification.store import Base
+from tests.integration.service import PROFILE, Service, account, environment_of, running_issuer
 
-PROFILE = Path("samples/city/profile.yaml").absolute()
 RESIDENTS = {"data_kinds": ["resident"], "personal_data": True, "record_count": 91234}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
-
-
-def account(stack: Stack, name: str) -> KafkaSettings:
-    username, password = stack.kafka_account(name)
-    return KafkaSettings(bootstrap=stack.kafka_bootstrap, username=username, password=SecretStr(password))
-
-
-def with_parent(module: str, *arguments: str) -> list[str]:
-    """The command of a process that the kernel ends when this one is killed."""
-    child = [sys.executable, "-I", "-S", str(CHILD), str(int(signal.SIGKILL)), str(os.getpid()), "-1", "-1"]
-    return [*child, sys.executable, "-m", module, *arguments]
-
-
-class Service:
-    """The service as a process of its own."""
-
-    def __init__(self, environment: dict[str, str], log: Path) -> None:
-        self._environment, self._log = environment, log
-        self.url = f"http://127.0.0.1:{environment['DAICHO_HTTP__PORT']}"
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self, **changed: str) -> None:
-        """Start it, with its settings `changed`, and return when it is ready."""
-        with self._log.open("ab") as log:
-            command = with_parent("services.classification.main")
-            self._process = subprocess.Popen(command, env=os.environ | self._environment | changed, stderr=log)
-        deadline = time.monotonic() + 40
-        while True:
-            assert self._process.poll() is None, self._log.read_text()
-            assert time.monotonic() < deadline, self._log.read_text()
-            try:
-                if httpx.get(f"{self.url}/health/ready").status_code == 200:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.05)
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    def stop(self) -> int:
-        assert self._process is not None
-        self._process.terminate()
-        return self._process.wait(20)
 
 
 @pytest.fixture(scope="module")
 def issuer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, IssuerFolder]]:
-    folder, port = tmp_path_factory.mktemp("issuer"), free_port()
-    arguments = ["--directory", str(folder), "--profile", str(PROFILE), "--port", str(port)]
-    process = subprocess.Popen(with_parent("libs.security.issuer", *arguments), stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stdout.readline()
-    yield f"http://127.0.0.1:{port}", IssuerFolder(folder)
-    process.terminate()
-    process.wait()
+    with running_issuer(tmp_path_factory.mktemp("issuer")) as folder:
+        yield folder.url, folder
 
 
 @pytest.fixture(scope="module")
@@ -113,17 +51,8 @@ def service(
     subprocess.run(
         migrate, env=os.environ | {"DAICHO_POSTGRES__DSN": stack.postgres_dsn(owner_of(name), name)}, check=True
     )
-    username, password = stack.kafka_account(name)
-    environment = {
-        "DAICHO_PROFILE": str(PROFILE),
-        "DAICHO_KAFKA__BOOTSTRAP": stack.kafka_bootstrap,
-        "DAICHO_KAFKA__USERNAME": username,
-        "DAICHO_KAFKA__PASSWORD": password,
-        "DAICHO_POSTGRES__DSN": stack.postgres_dsn(name, name),
-        "DAICHO_OIDC__ISSUER": issuer[0],
-        "DAICHO_HTTP__PORT": str(free_port()),
-    }
-    running = Service(environment, tmp_path_factory.mktemp("logs") / "classification.log")
+    log = tmp_path_factory.mktemp("logs") / "classification.log"
+    running = Service(name, environment_of(stack, name, issuer[0]), log)
     try:
         running.start()
         yield running

@@ -15,7 +15,7 @@ from cli.main import app
 PROFILE = Path(__file__).parents[3] / "samples" / "city" / "profile.yaml"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     with Instance(tmp_path_factory.mktemp("instance"), profile=PROFILE, layout=()) as running:
         yield running

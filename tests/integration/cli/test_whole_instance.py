@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,38 +19,45 @@ import jsonschema
 import psutil
 import pytest
 from openpyxl import load_workbook
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
-from cli.instance import Instance
-from cli.layout import APART
 from cli.main import app
 from cli.running import load
 
 ROOT = Path(__file__).parents[3]
-DAICHO = [sys.executable, "-m", "cli.main"]
-PROFILE = ROOT / "samples" / "city" / "profile.yaml"
+PREPARED = ["make setup", "source .venv/bin/activate"]
+"""What `make test` has done already."""
+
+
+def first_five_minutes(readme: str) -> list[str]:
+    """The commands that a README begins with."""
+    block = re.search(r"```sh\n(.*?)```", (ROOT / readme).read_text(encoding="utf-8"), re.DOTALL)
+    assert block is not None
+    return [line for line in block[1].splitlines() if line and not line.startswith("#")]
 
 
 class Shell:
-    """Runs commands on one data folder, in English, wide enough that no cell is folded."""
+    """Runs commands in one folder as a person types them, in English, wide enough that no cell is folded."""
 
-    def __init__(self, data: Path) -> None:
-        self.data = data
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / ".daicho"
 
-    def __call__(self, *arguments: str, timeout: float = 90, code: int = 0, output: bool = False) -> str:
-        """What was said; of a failure what is on the error stream, unless `output` is asked for."""
+    def __call__(self, *arguments: str, code: int = 0) -> str:
+        """What was said; of a failure what is on the error stream."""
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
-            [*DAICHO, *arguments, "--data", str(self.data)],
-            cwd=ROOT,
-            env=os.environ | {"LANG": "en_GB.UTF-8", "LC_ALL": "", "COLUMNS": "240"},
+            ["daicho", *arguments],
+            cwd=self.folder,
+            env=os.environ | {"PATH": path, "LANG": "en_GB.UTF-8", "LC_ALL": "", "COLUMNS": "240"},
             capture_output=True,
             text=True,
-            timeout=timeout,
+            timeout=90,
             check=False,
         )
         assert done.returncode == code, done.stderr + done.stdout
         assert "Traceback" not in done.stderr
-        return done.stderr if code and not output else done.stdout
+        return done.stderr if code else done.stdout
 
     def processes(self) -> list[int]:
         """Every process whose command line or folder is of this data folder."""
@@ -63,10 +72,15 @@ class Typed:
         self.data = data
 
     def __call__(self, *arguments: str, code: int = 0, output: bool = False) -> str:
-        command = [*arguments, "--data", str(self.data), "--lang", "en"]
-        done = CliRunner(env={"COLUMNS": "240"}).invoke(app, command)
+        """What was said; of a failure what is on the error stream, unless `output` is asked for."""
+        done = self.result(*arguments)
         assert done.exit_code == code, done.output
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
         return done.stderr if code and not output else done.stdout
+
+    def result(self, *arguments: str) -> Result:
+        command = [*arguments, "--data", str(self.data), "--lang", "en"]
+        return CliRunner(env={"COLUMNS": "240"}).invoke(app, command)
 
 
 @pytest.fixture
@@ -76,7 +90,11 @@ def typed(daicho: Shell) -> Typed:
 
 @pytest.fixture(scope="module")
 def daicho(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    shell = Shell(tmp_path_factory.mktemp("up"))
+    """`daicho up` in a folder that looks like a checkout, with no instance in it, until `daicho down`."""
+    checkout = tmp_path_factory.mktemp("up")
+    for name in ("examples", "samples", "standards"):
+        (checkout / name).symlink_to(ROOT / name)
+    shell = Shell(checkout)
     shell("up")
     yield shell
     shell("down")
@@ -93,34 +111,44 @@ def awaited(condition: Callable[[], bool], seconds: float = 30) -> bool:
     return True
 
 
-def test_the_first_five_minutes(daicho: Shell):
-    assert "ended" not in daicho("status")
+def test_both_languages_begin_with_the_same_commands():
+    assert first_five_minutes("README.md") == first_five_minutes("README.ja.md")
 
-    assert daicho("feed", "post", "cmdb", "examples/first-assets.json") == "3 items accepted.\n"
-    told = daicho("tail", "obligations", "--body", "waterworks", "--once", "3")
-    assert "料金システム用サーバ" in told
-    assert "+ " in told
 
-    listed = daicho("assets", "list", "--body", "waterworks")
+def test_the_first_five_minutes(daicho: Shell, typed: Typed):
+    """The README's, command by command."""
+    whole = first_five_minutes("README.md")
+    around = [*whole[: len(PREPARED) + 1], whole[-1]]
+    assert around == [*PREPARED, "daicho up", "daicho down"]
+    assert "ended" not in typed("status")
+
+    words = [shlex.split(command) for command in whole[len(PREPARED) + 1 : -1]]
+    told = [daicho(*arguments) for program, *arguments in words]
+
+    assert [one[:2] for one in words] == [
+        ["daicho", part] for part in ("feed", "tail", "assets", "explain", "feed", "tail")
+    ]
+    accepted, imposed, listed, explained, _, lifted = told
+    assert accepted == "3 items accepted.\n"
+    for expected in ("料金システム用サーバ", "水道料金調定データ", "+ "):
+        assert expected in imposed
     assert "3 assets" in listed
     assert "active" in listed
-    shown = daicho("assets", "show", "--feed", "cmdb", "SYS-1")
+    for expected in ("3B", "水道料金", "inherited"):
+        assert expected in explained
+    assert len(lifted) > len(imposed)
+    assert "- " in lifted
+    shown = typed("assets", "show", "--feed", "cmdb", "SYS-1")
     assert "runs on →" in shown
     assert "cmdb SYS-1" in shown
-
-    assert awaited(lambda: "inherited" in daicho("explain", "--feed", "cmdb", "SRV-1"))
-    before = daicho("explain", "--feed", "cmdb", "SRV-1")
-    assert daicho("feed", "post", "cmdb", "examples/first-retirement.json")
-    assert "- " in daicho("tail", "obligations", "--body", "waterworks", "--once", "6")
-    assert awaited(lambda: daicho("explain", "--feed", "cmdb", "SRV-1") != before)
-    assert "inherited" not in daicho("explain", "--feed", "cmdb", "SRV-1")
+    assert awaited(lambda: "inherited" not in typed("explain", "--feed", "cmdb", "SRV-1"))
 
 
-def test_an_old_ledger_is_taken_and_the_rows_to_decide_are_told(daicho: Shell, tmp_path: Path):
+def test_an_old_ledger_is_taken_and_the_rows_to_decide_are_told(typed: Typed, tmp_path: Path):
     ledger = tmp_path / "old.csv"
     ledger.write_text("台帳番号,情報資産名,種類,機密性\nOLD-1,名簿,情報,3\nOLD-2,様式,情報,1\n", encoding="utf-8")
 
-    accepted, *told = daicho("feed", "post", "ledger", str(ledger), "--body", "waterworks").splitlines()
+    accepted, *told = typed("feed", "post", "ledger", str(ledger), "--body", "waterworks").splitlines()
     assert accepted == "2 items accepted."
     assert len(told) == 1
     assert told[0].startswith("  /rows/2/機密性: Level 3 of the earlier scale is one of today's 3C / 3B / 3A.")
@@ -221,60 +249,60 @@ def test_what_could_not_be_taken_is_corrected_given_up_and_released(typed: Typed
     assert "told to go on" in typed("deadletters", "resume", "inventory", "0", "--note", "連携元を直した")
 
 
-def test_an_auditor_sees_rule_condition_and_path_and_may_take_them_along(daicho: Shell, tmp_path: Path):
+def test_an_auditor_sees_rule_condition_and_path_and_may_take_them_along(typed: Typed, tmp_path: Path):
     picture = tmp_path / "way.svg"
-    tree = daicho("explain", "--feed", "cmdb", "SYS-1", "--svg", str(picture))
+    tree = typed("explain", "--feed", "cmdb", "SYS-1", "--svg", str(picture))
     assert "where " in tree
     assert "rests on " in tree
     assert "reads " in tree
     assert picture.read_text(encoding="utf-8").startswith("<?xml")
-    told = json.loads(daicho("explain", "--feed", "cmdb", "SYS-1", "--json"))
+    told = json.loads(typed("explain", "--feed", "cmdb", "SYS-1", "--json"))
     assert set(told) == {"explanation", "obligations", "findings"}
     assert set(told["explanation"]["dimensions"]) == {"confidentiality", "integrity", "availability"}
-    said = daicho("explain", "--feed", "cmdb", "SYS-1", "--svg", str(tmp_path / "no" / "way.svg"), code=2)
+    said = typed("explain", "--feed", "cmdb", "SYS-1", "--svg", str(tmp_path / "no" / "way.svg"), code=2)
     assert "way.svg" in said.replace("\n", "")
 
 
-def test_a_standard_is_published_by_one_and_activated_by_another(daicho: Shell, tmp_path: Path):
+def test_a_standard_is_published_by_one_and_activated_by_another(typed: Typed, tmp_path: Path):
     second, third, own = (
         copied(tmp_path, "base", "2026.2"),
         copied(tmp_path, "base", "2026.3"),
         copied(tmp_path, "waterworks", "2026.2"),
     )
-    assert "base/2026.2 is published (by body-mayor)" in daicho("standards", "publish", str(second))
-    assert "Another security officer must" in daicho("standards", "activate", published(daicho, third), "--yes", code=1)
-    assert "body-mayor" in daicho("standards", "activate", "base/2026.2", "--yes", "--as", "body-mayor", code=1)
-    assert "base/2026.2" in daicho("standards", "activate", "base/2026.2", code=1), "nobody said yes"
+    assert "base/2026.2 is published (by body-mayor)" in typed("standards", "publish", str(second))
+    assert "Another security officer must" in typed("standards", "activate", published(typed, third), "--yes", code=1)
+    assert "body-mayor" in typed("standards", "activate", "base/2026.2", "--yes", "--as", "body-mayor", code=1)
+    assert "base/2026.2" in typed("standards", "activate", "base/2026.2", code=1), "nobody said yes"
 
-    told = daicho("standards", "activate", "base/2026.2", "--yes")
+    told = typed("standards", "activate", "base/2026.2", "--yes")
 
     assert "base/2026.1" in told.splitlines()[0] + told.splitlines()[1]
     assert "base/2026.2 is applied to every asset." in told
-    assert daicho("standards", "activate", "base/2026.2") == "base/2026.2 is applied to every asset.\n"
-    assert "waterworks/2026.2 is published (by body-waterworks)" in daicho("standards", "publish", str(own))
+    assert typed("standards", "activate", "base/2026.2") == "base/2026.2 is applied to every asset.\n"
+    assert "waterworks/2026.2 is published (by body-waterworks)" in typed("standards", "publish", str(own))
     states = {
-        f"{one['name']}/{one['version']}": one["state"] for one in json.loads(daicho("standards", "list", "--json"))
+        f"{one['name']}/{one['version']}": one["state"] for one in json.loads(typed("standards", "list", "--json"))
     }
     assert states == {
         "base/2026.1": "superseded", "base/2026.2": "active", "base/2026.3": "published",
         "waterworks/2026.1": "active", "waterworks/2026.2": "published", "education/2026.1": "active",
     }  # fmt: skip
-    listed = daicho("standards", "list")
+    listed = typed("standards", "list")
     assert "shipped" in listed
     assert "body-waterworks" in listed
-    assert "base/2026.2" in daicho("what-if", str(third)).splitlines()[0], "what-if compares with what is active"
-    assert "version: '2026.2'" in daicho("standards", "resolve", "--body", "fire", "--active")
-    assert "version: '2026.1'" in daicho("standards", "resolve", "--body", "waterworks", "--active")
-    daicho("oscal", "export", str(tmp_path / "oscal"), "--active")
+    assert "base/2026.2" in typed("what-if", str(third)).splitlines()[0], "what-if compares with what is active"
+    assert "version: '2026.2'" in typed("standards", "resolve", "--body", "fire", "--active")
+    assert "version: '2026.1'" in typed("standards", "resolve", "--body", "waterworks", "--active")
+    typed("oscal", "export", str(tmp_path / "oscal"), "--active")
     catalogs = {file.parent.name: json.loads(file.read_bytes()) for file in (tmp_path / "oscal").rglob("catalog.json")}
     versions = {name: one["catalog"]["metadata"]["version"] for name, one in catalogs.items()}
     assert versions == {"oscal": "2026.2", "base-2026.1": "2026.1"}
     assert (tmp_path / "oscal" / "base-2026.1" / "waterworks-profile.json").exists()
-    told = daicho("standards", "activate", "base/2026.3", "--yes", "--as", "security-office-2")
+    told = typed("standards", "activate", "base/2026.3", "--yes", "--as", "security-office-2")
     assert "base/2026.3 is applied to every asset." in told
     (second / "rules.yaml").write_text("- id: CR-01\n", encoding="utf-8")
-    assert "Mistakes in" in daicho("standards", "publish", str(second), code=1)
-    assert "NAME/VERSION" in daicho("standards", "activate", "base", code=2)
+    assert "Mistakes in" in typed("standards", "publish", str(second), code=1)
+    assert "NAME/VERSION" in typed("standards", "activate", "base", code=2)
 
 
 def copied(folder: Path, name: str, version: str) -> Path:
@@ -285,14 +313,14 @@ def copied(folder: Path, name: str, version: str) -> Path:
     return copy
 
 
-def published(daicho: Shell, folder: Path) -> str:
+def published(typed: Typed, folder: Path) -> str:
     """Published by the security office itself."""
-    daicho("standards", "publish", str(folder), "--as", "security-office")
+    typed("standards", "publish", str(folder), "--as", "security-office")
     return folder.name.replace("-", "/")
 
 
-def test_every_event_fits_its_published_schema(daicho: Shell):
-    daicho("tail", "assets", "--body", "waterworks", "--once", "1")
+def test_every_event_fits_its_published_schema(typed: Typed):
+    typed("tail", "assets", "--body", "waterworks", "--once", "1")
     code = """
 import asyncio, json, sys
 from pathlib import Path
@@ -315,7 +343,7 @@ async def main():
 asyncio.run(main())
 """
     lines = subprocess.run(
-        [sys.executable, "-c", code, str(daicho.data)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code, str(typed.data)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
     ).stdout.splitlines()
     checked = set()
     for line in lines:
@@ -339,40 +367,22 @@ asyncio.run(main())
         (["feed", "post", "cmdb", "examples/first-assets.json", "--as", "body-fire"], 1, ""),
     ],
 )
-def test_what_a_service_refuses_is_told_in_a_sentence(daicho: Shell, arguments, code, sentence):
-    said = daicho(*arguments, code=code)
+def test_what_a_service_refuses_is_told_in_a_sentence(typed: Typed, arguments, code, sentence):
+    said = typed(*arguments, code=code)
     assert sentence in said
     assert said.strip()
 
 
-def test_a_body_sees_its_own_assets_only(daicho: Shell):
-    assert "0 assets" in daicho("assets", "list", "--as", "body-fire")
-    daicho("explain", "--feed", "cmdb", "SRV-1", "--as", "body-fire", code=1)
+def test_a_body_sees_its_own_assets_only(typed: Typed):
+    assert "0 assets" in typed("assets", "list", "--as", "body-fire")
+    typed("explain", "--feed", "cmdb", "SRV-1", "--as", "body-fire", code=1)
 
 
-def test_a_killed_service_is_started_again(daicho: Shell):
+def test_a_killed_service_is_started_again(daicho: Shell, typed: Typed):
     before = load(daicho.data).processes["classification-worker"]
     before.find().kill()
     assert awaited(lambda: load(daicho.data).processes["classification-worker"] != before)
-    assert awaited(
-        lambda: (
-            subprocess.run(
-                [*DAICHO, "status", "--data", str(daicho.data)], cwd=ROOT, check=False, capture_output=True
-            ).returncode
-            == 0
-        )
-    )
-
-
-def test_each_room_can_be_killed_and_started_alone(tmp_path: Path):
-    rooms = tuple(process for process in APART if process.service == "inventory")
-    with Instance(tmp_path, profile=PROFILE, layout=rooms) as instance:
-        assert set(instance.addresses) == {process.name for process in rooms} | {"inventory", "issuer"}
-        instance.kill("inventory-relay")
-        assert list(instance.ended()) == ["inventory-relay"]
-        instance.start("inventory-relay")
-        assert list(instance.ended()) == []
-    assert Shell(tmp_path).processes() == []
+    assert awaited(lambda: typed.result("status").exit_code == 0)
 
 
 def test_a_killed_supervisor_leaves_no_process(daicho: Shell):

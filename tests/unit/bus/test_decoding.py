@@ -63,7 +63,7 @@ def value_of(case: dict[str, Any]) -> bytes | None:
 @pytest.mark.parametrize("case", CASES, ids=[case["case"].split(" / ")[0] for case in CASES])
 def test_the_table(case: dict[str, Any], make_record: Callable[..., ConsumerRecord]) -> None:
     message = make_record(value=value_of(case))
-    began = time.perf_counter()
+    began = time.process_time()
 
     if "reason" not in case:
         assert decode(FeedItemSubmitted, message).data.source_key == "server-1"
@@ -74,7 +74,7 @@ def test_the_table(case: dict[str, Any], make_record: Callable[..., ConsumerReco
     assert (caught.value.reason, caught.value.field) == (Reason(case["reason"]), case.get("field"))
     assert caught.value.detail
     assert not any(secret in str(caught.value) for secret in SECRETS)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(
@@ -87,12 +87,12 @@ def test_the_table(case: dict[str, Any], make_record: Callable[..., ConsumerReco
     ],
 )
 def test_no_message_takes_long_to_refuse(hostile: bytes, make_record: Callable[..., ConsumerRecord]) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
 
     with pytest.raises(Rejected):
         decode(FeedItemSubmitted, make_record(value=hostile))
 
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 @pytest.mark.parametrize(
