@@ -114,6 +114,12 @@ async def test_an_edit_is_found_seen_as_of_its_day_and_told_with_who_approved_it
         ("tanaka", None),
         ("tanaka", "suzuki"),
     ]
+    answer = await worker.http.get(
+        "/v1/differences",
+        headers={"Authorization": "Bearer office"},
+        params={"from": before.isoformat(), "format": "csv"},
+    )
+    assert ",tanaka,suzuki,課税台帳がある" in answer.text
 
 
 async def test_a_snapshot_retires_what_was_edited_and_leaves_what_a_person_added(
