@@ -14,7 +14,7 @@ import structlog
 import uvloop
 
 _ENDING: Final = (signal.SIGTERM, signal.SIGINT)
-COLLECT_AFTER: Final = (500_000, 10, 50)
+COLLECT_AFTER: Final = (20_000, 500, 50)
 """Allocations and rounds before the garbage collector looks: by default it would walk a large register again and again."""
 _log = structlog.get_logger(__name__)
 

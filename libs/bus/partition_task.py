@@ -26,7 +26,7 @@ from libs.bus.partition_log import KafkaPartitionLog, open_log
 from libs.bus.producing import START_PATIENCE, Offset, TransactionalWriter, UnsendableError
 from libs.bus.records import ConsumerRecord, Output
 from libs.bus.subscription import Subscription, TaskState
-from libs.bus.task import POLL_MS, STOP_PATIENCE, Again, Task
+from libs.bus.task import STOP_PATIENCE, Again, Task
 from libs.bus.waiting import uninterrupted
 from libs.contracts.topics import DEADLETTERS
 
@@ -96,7 +96,7 @@ class PartitionTask(Task):
     ) -> None:
         careful = await reader.position(self.source) < self._careful_until
         limit = 1 if careful else self.subscription.limits.max_records
-        records = await self._poll(reader, limit, wait_ms=0 if handler.pending else POLL_MS)
+        records = await self._poll(reader, limit, busy=handler.pending)
         if not records:
             return
         began = time.perf_counter()

@@ -21,6 +21,8 @@ from libs.bus.waiting import Pace
 from libs.observability import metrics
 
 POLL_MS: Final = 1000
+GLANCE_MS: Final = 3
+"""Without any wait at all, aiokafka would never get to fetching: it does so while others wait."""
 SILENCE_MS: Final = 10_000
 """A broker answers a fetch within half a second, with records or without; so long without an answer, it is away."""
 STOP_PATIENCE: Final = 5.0
@@ -100,17 +102,22 @@ class Task(ABC):
         name = f"{self.subscription.group}-{self.source.topic}-{self.source.partition}"
         return await start_consumer(self.subscription.settings, name, fetch_bytes=limits.fetch_bytes, **options)
 
-    async def _poll(self, consumer: AIOKafkaConsumer, limit: int, *, wait_ms: int = POLL_MS) -> list[ConsumerRecord]:
-        """The next records, as soon as there is one; none after `wait_ms` without.
+    async def _poll(self, consumer: AIOKafkaConsumer, limit: int, *, busy: bool = False) -> list[ConsumerRecord]:
+        """The next records, as soon as there is one; none after a second without, or a glance where the task is `busy` with other work.
 
         Once it has caught up, the consumer fetches nothing until the pause is over: what it fetched at once would be the first record to
         come, and the others would wait for the batch after.
         """
-        await self._pace.rest()
+        if not busy:
+            await self._pace.rest()
         consumer.resume(self.source)
-        found = await consumer.getmany(self.source, timeout_ms=wait_ms, max_records=limit)
+        found = await consumer.getmany(self.source, timeout_ms=GLANCE_MS if busy else POLL_MS, max_records=limit)
         records: list[ConsumerRecord] = found.get(self.source, [])
-        if records and await consumer.position(self.source) >= (consumer.last_stable_offset(self.source) or 0):
+        if (
+            records
+            and not busy
+            and await consumer.position(self.source) >= (consumer.last_stable_offset(self.source) or 0)
+        ):
             self._pace.begun()
             consumer.pause(self.source)
         if not records:

@@ -90,6 +90,10 @@ class Standard:
         days = {day for entry in entries for day in (entry.effective_from, entry.effective_until) if day is not None}
         return min((day for day in days if self.day is None or day > self.day), default=None)
 
+    def hands_on_as(self, other: Standard) -> bool:
+        """Whether both have the same scales, and levels travel the same ways: then a graph can turn from one to the other."""
+        return (self._codes, self.flows) == (other._codes, other.flows)
+
     def rank(self, dimension: Dimension, code: str) -> int:
         """Raises ValueError for a level that is not on the scale."""
         return self._codes[DIMENSIONS.index(dimension)].index(code)

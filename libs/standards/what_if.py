@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a candidate standard, or candidate facts, would change of a register. Pure: both sides are evaluated from scratch."""
+"""What a candidate standard, or candidate facts, would change of a register. Pure: the register given is evaluated anew, by both."""
 
 from __future__ import annotations
 
@@ -134,22 +134,26 @@ def _differences(
 ) -> Iterator[Difference]:
     """Of one network: levels come down from one body's assets to another's, so all of it is evaluated together."""
     held = list(overrides.items())
-    graph_assets = {asset.asset_id: GraphAsset.of(asset) for asset in members}
-    changed = [
-        GraphAsset.of(with_facts(asset, changes)) if (changes := changed_facts.get(asset.asset_id)) else same
-        for asset, same in zip(members, graph_assets.values(), strict=True)
-    ]
-    after = {
-        verdict.asset.asset_id: verdict for verdict in NetworkGraph(candidate).apply(changed, edits_of(candidate, held))
-    }
-    before = {
-        verdict.asset.asset_id: verdict
-        for verdict in NetworkGraph(now).apply(graph_assets.values(), edits_of(now, held))
-    }
+    graph = NetworkGraph(now)
+    before = _by_id(graph.apply(map(GraphAsset.of, members), edits_of(now, held)))
+    edited = [with_facts(asset, changed_facts[asset.asset_id]) for asset in members if asset.asset_id in changed_facts]
+    if alike := candidate.hands_on_as(now):
+        after = _by_id(graph.turn_to(candidate))
+    else:
+        graph = NetworkGraph(candidate)
+        after = _by_id(graph.apply(map(GraphAsset.of, members), edits_of(candidate, held)))
+    after |= _by_id(graph.apply(map(GraphAsset.of, edited)))
     for asset in members:
-        difference = _difference(asset, before[asset.asset_id], after[asset.asset_id], now, candidate)
+        was, would = before[asset.asset_id], after[asset.asset_id]
+        if alike and (was.levels, was.obligations) == (would.levels, would.obligations):
+            continue
+        difference = _difference(asset, was, would, now, candidate)
         if difference.raised or difference.lowered or difference.imposed or difference.lifted:
             yield difference
+
+
+def _by_id(verdicts: Iterable[Verdict]) -> dict[str, Verdict]:
+    return {verdict.asset.asset_id: verdict for verdict in verdicts}
 
 
 def _difference(asset: Asset, was: Verdict, would: Verdict, now: Standard, candidate: Standard) -> Difference:

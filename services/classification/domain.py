@@ -46,7 +46,7 @@ Findings: TypeAlias = tuple[tuple[str, FindingState], ...]
 _REMEMBERED: Final = 10_000
 """Pieces of JSON kept, of a few kilobytes; a city has some hundreds of distinct cases. Above it the memory is emptied."""
 
-PIECE: Final = 500
+PIECE: Final = 300
 """Assets to which a new standard is applied before changes have their turn again."""
 
 

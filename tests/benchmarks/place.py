@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -81,22 +81,36 @@ class Seconds(NamedTuple):
 
 async def seconds_of(task: Task, count: int, patience: float = 300.0) -> Seconds:
     """Run a task until it has committed what is below offset `count`."""
-    running = asyncio.create_task(task.run())
     loop = asyncio.get_running_loop()
+    begun = loop.time()
+    async with asyncio.timeout(patience), working(task, count) as work:
+        return Seconds(work.restored - begun, loop.time() - work.restored)
+
+
+class Work:
+    """A task that runs; `restored` is the loop's time at which its state was."""
+
+    def __init__(self, task: Task) -> None:
+        self.restored = 0.0
+        self.running = asyncio.create_task(task.run())
+
+    async def until(self, reached: Callable[[], bool]) -> None:
+        """Raises RuntimeError where the task ends before."""
+        while not reached():
+            if self.running.done():
+                raise RuntimeError("the task has ended before its work has")
+            await asyncio.sleep(_LOOK)
+
+
+@asynccontextmanager
+async def working(task: Task, count: int) -> AsyncIterator[Work]:
+    """A task that has committed what is below offset `count`, and goes on."""
+    work = Work(task)
     try:
-        async with asyncio.timeout(patience):
-            begun = loop.time()
-            await _until(running, lambda: task.status.state is TaskState.RUNNING)
-            restored = loop.time()
-            await _until(running, lambda: (task.status.position or 0) >= count)
-            return Seconds(restored - begun, loop.time() - restored)
+        await work.until(lambda: task.status.state is TaskState.RUNNING)
+        work.restored = asyncio.get_running_loop().time()
+        await work.until(lambda: (task.status.position or 0) >= count)
+        yield work
     finally:
-        running.cancel()
-        await asyncio.wait({running})
-
-
-async def _until(running: asyncio.Task[None], reached: Any) -> None:
-    while not reached():
-        if running.done():
-            raise RuntimeError("the task has ended before its input has")
-        await asyncio.sleep(_LOOK)
+        work.running.cancel()
+        await asyncio.wait({work.running})

@@ -3,59 +3,62 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
-from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
-from itertools import count as numbers
 from itertools import islice
 from multiprocessing import get_context
-from statistics import quantiles
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 
-from libs.contracts.topics import CLASSIFICATIONS
+from libs.bus import PartitionTask
+from libs.contracts.topics import ASSETS, CLASSIFICATIONS
 from libs.standards import Standard, StandardsInForce, compile_standard
-from services.classification.domain import AssetSeen, Classifier
+from services.classification.domain import Classifier
 from services.classification.settings import BASE, Settings
-from services.classification.worker import GROUP
+from services.classification.worker import GROUP, AssetHandler
 from tests.benchmarks import classification_stream
-from tests.benchmarks.content import TIME, register, seen
-from tests.benchmarks.place import Place
+from tests.benchmarks.content import TIME, one_network, register, seen
+from tests.benchmarks.live import RATE, Stream, p99
+from tests.benchmarks.place import Place, working
 from tests.benchmarks.report import Result, Rounds
+from tests.benchmarks.restart import fill
 
 NAME = "reclassify-1m"
 COUNT = 1_000_000
 _FIRST_DAY = date(2026, 5, 1)
 _TAKEN_AT_A_TIME = 1_000
-_LIVE = 200
 _WEIGHED = 200_000
-_PIECES_A_CHANGE = 4
+_CHANGED = 20_000
+_QUIET_SECONDS = 10.0
+_SETTLING_SECONDS = 2.0
 
 
 class Clock:
-    """Stands still until it is set."""
+    """Stands still until it is set; `asked` is how often somebody has looked."""
 
     def __init__(self) -> None:
         self.now = TIME
+        self.asked = 0
 
     def __call__(self) -> datetime:
+        self.asked += 1
         return self.now
 
 
 class Turned(NamedTuple):
-    """A standard taken over: `seconds` of that alone, the waits of changes that came meanwhile, and the assets told of."""
+    """A standard taken over: how long that took, and the assets told of."""
 
     seconds: float
-    waits: Sequence[float]
     told: int
 
 
 async def run(place: Place, count: int, rounds: int) -> Result:
-    """The register is filled once. Each round: another rule ceases to hold while changes go on, then the stream."""
+    """The register is filled once. Each round: another rule ceases to hold, then the stream; at last once more on the bus, beside a live stream."""
     await place.make_topics()
     streamed = min(count, classification_stream.COUNT)
     await classification_stream.preload(place, streamed)
@@ -63,16 +66,16 @@ async def run(place: Place, count: int, rounds: int) -> Result:
         held = fresh.submit(bytes_held, min(count, _WEIGHED)).result()
     clock = Clock()
     classifier = _filled(Classifier(StandardsInForce(_ending(rounds)), "990019", clock), count)
-    live = seen(islice(register(count), _LIVE))
-    quiet = [_taken(classifier, event, 2) for event in live]
     turned, streams = [], []
     for number in range(rounds):
-        clock.now = datetime.combine(_FIRST_DAY + timedelta(days=number), clock_time(), UTC)
+        clock.now = _morning(number)
         gc.collect()
-        turned.append(_turned(classifier, live, 3 + number * 10 * count))
+        turned.append(_turned(classifier))
         await place.empty(classification_stream.OUT)
         gc.collect()
         streams.append(await classification_stream.stream(place, streamed, f"{GROUP}-reclassify-{number}"))
+    del classifier
+    gc.collect()
     return Result(
         scenario=NAME,
         unit="assets/s",
@@ -83,13 +86,43 @@ async def run(place: Place, count: int, rounds: int) -> Result:
             "assets": count,
             "told_of": [one.told for one in turned],
             "bytes_an_asset": round(held / min(count, _WEIGHED)),
-            "milliseconds_a_change_waits_p99": {
-                "quiet": _p99(quiet),
-                "meanwhile": _p99([wait for one in turned for wait in one.waits]),
-            },
-            "measured": "evaluation, comparison and encoding, in memory, in pieces between which changes have their turn",
+            "measured": "evaluation, comparison and encoding, in memory",
+            "on_the_bus": await _beside_a_live_stream(place, count),
         },
     )
+
+
+async def _beside_a_live_stream(place: Place, count: int) -> dict[str, Any]:
+    """The service's own task over as many assets, told of `RATE` changes a second; then a rule ceases to hold as well."""
+    await fill(place, count)
+    clock, handlers = Clock(), []
+    standards = StandardsInForce(_ending(1))
+
+    def handler(_: int) -> AssetHandler:
+        handlers.append(AssetHandler(standards, one_network(), clock, ()))
+        return handlers[-1]
+
+    subscription = place.subscription(GROUP, f"{GROUP}-live", ASSETS, one_network().municipality)
+    task = PartitionTask(subscription, 0, handler)
+    assets = [asset for asset in islice(register(count), _CHANGED) if asset.declared.availability is None]
+    async with working(task, count) as work:
+        gc.collect()
+        quiet = Stream(place.admin.client(), assets[::2])
+        await quiet.begun()
+        await asyncio.sleep(_QUIET_SECONDS)
+        quiet_delays = await quiet.delays()
+        meanwhile = Stream(place.admin.client(), assets[1::2])
+        await meanwhile.begun()
+        await asyncio.sleep(_SETTLING_SECONDS)
+        begun, asked, clock.now = time.time(), clock.asked, _morning(0)
+        await work.until(lambda: clock.asked > asked and not handlers[-1].pending)
+        ended = time.time()
+        delays = [one for one in await meanwhile.delays() if begun <= one.due <= ended]
+    return {
+        "changes_a_second": RATE,
+        "seconds": round(ended - begun, 1),
+        "delay_p99_ms": {"quiet": p99(quiet_delays[RATE:]), "meanwhile": p99(delays)},
+    }
 
 
 def bytes_held(count: int) -> int:
@@ -123,31 +156,14 @@ def _filled(classifier: Classifier, count: int) -> Classifier:
     return classifier
 
 
-def _taken(classifier: Classifier, event: AssetSeen, revision: int) -> float:
-    """Seconds that a change of one asset takes."""
-    again = event._replace(revision=revision)
-    began = time.perf_counter()
-    classifier.take([again])
-    return time.perf_counter() - began
-
-
-def _turned(classifier: Classifier, live: Sequence[AssetSeen], revision: int) -> Turned:
-    """A change comes at the beginning of every so-manieth piece: it waits for that, and is taken, before which comes another piece."""
-    told, waits, seconds = 0, [], 0.0
-    for number in numbers():
-        began = time.perf_counter()
+def _turned(classifier: Classifier) -> Turned:
+    told, began = 0, time.perf_counter()
+    while True:
         told += sum(message.topic == CLASSIFICATIONS.name for message in classifier.due())
-        piece = time.perf_counter() - began
-        seconds += piece
         if not classifier.pending:
-            return Turned(seconds, waits, told)
-        if number % _PIECES_A_CHANGE == 0:
-            taken = _taken(classifier, live[number // _PIECES_A_CHANGE % len(live)], revision + number)
-            waits.append(piece + taken)
-            seconds += taken
-    raise AssertionError("there is no last number")
+            return Turned(time.perf_counter() - began, told)
 
 
-def _p99(seconds: Sequence[float]) -> float:
-    """In milliseconds."""
-    return round(quantiles(seconds, n=100, method="inclusive")[-1] * 1000, 1) if len(seconds) > 1 else 0.0
+def _morning(number: int) -> datetime:
+    """When the rule of so many days after the first ceases to hold."""
+    return datetime.combine(_FIRST_DAY + timedelta(days=number), clock_time(), UTC)

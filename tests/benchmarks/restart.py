@@ -24,11 +24,8 @@ _PATIENCE = 3_600.0
 
 async def run(place: Place, count: int, rounds: int) -> Result:
     """First the stream of all assets, which leaves what is read; then each round: ours, then the floor."""
-    await place.empty(READ)
+    await fill(place, count)
     client = place.admin.client()
-    assets = register(count)
-    while piece := list(islice(assets, _FILLED_AT_A_TIME)):
-        await floors.fill(client, ASSETS.name, [message_of(changed(asset, 1)) for asset in piece])
     streamed = await seconds_of(task(place, _GROUP), count, _PATIENCE)
     seconds: dict[str, list[float]] = {"ours": [], "floor": []}
     for _ in range(rounds):
@@ -48,3 +45,11 @@ async def run(place: Place, count: int, rounds: int) -> Result:
             "measured": "from the start of the task to when it takes the stream up again, everything read, evaluated and compared",
         },
     )
+
+
+async def fill(place: Place, count: int) -> None:
+    """Nothing is on the topics but so many assets."""
+    await place.empty(READ)
+    assets = register(count)
+    while piece := list(islice(assets, _FILLED_AT_A_TIME)):
+        await floors.fill(place.admin.client(), ASSETS.name, [message_of(changed(asset, 1)) for asset in piece])

@@ -47,6 +47,11 @@ shapes = st.builds(
     duties=st.lists(st.sampled_from(DUTIES), unique=True).map(tuple),
 )
 
+pairs = st.tuples(shapes, shapes) | st.tuples(shapes, shapes).map(
+    lambda pair: (pair[0], pair[1]._replace(codes=pair[0].codes, flows=pair[0].flows))
+)
+"""What holds and a candidate; most candidates have the scales and the inheritance of what holds."""
+
 
 @lru_cache
 def standard(shape: Shape) -> Standard:
@@ -165,10 +170,11 @@ def naive(shape: Shape, register: Sequence[Asset], changes: Mapping[str, FactCha
     }
 
 
-@given(register=registers, now=shapes, candidate=shapes, changes=fact_changes)
+@given(register=registers, pair=pairs, changes=fact_changes)
 def test_it_finds_what_two_evaluations_from_scratch_differ_in(
-    register: Sequence[Asset], now: Shape, candidate: Shape, changes: Mapping[str, FactChanges]
+    register: Sequence[Asset], pair: tuple[Shape, Shape], changes: Mapping[str, FactChanges]
 ) -> None:
+    now, candidate = pair
     before, after = naive(now, register, {}), naive(candidate, register, changes)
     body = {asset.asset_id: asset.body for asset in register}
     comparison = compare(register, standard(now), standard(candidate), changes)
@@ -189,10 +195,11 @@ def test_it_finds_what_two_evaluations_from_scratch_differ_in(
     assert comparison.assets == len(before)
 
 
-@given(register=registers, now=shapes, candidate=shapes, changes=fact_changes)
+@given(register=registers, pair=pairs, changes=fact_changes)
 def test_the_counts_are_those_of_what_is_listed(
-    register: Sequence[Asset], now: Shape, candidate: Shape, changes: Mapping[str, FactChanges]
+    register: Sequence[Asset], pair: tuple[Shape, Shape], changes: Mapping[str, FactChanges]
 ) -> None:
+    now, candidate = pair
     comparison = compare(register, standard(now), standard(candidate), changes)
     for counts in comparison.bodies:
         own = comparison.of_body(counts.body)
