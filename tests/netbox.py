@@ -264,7 +264,9 @@ class City:
 
     def retire(self, key: str) -> None:
         """As a person does in the register."""
-        (self.links[key],) = self.register.retire(self.links[key].asset_id, "office", "廃棄済み").links
+        (self.links[key],) = self.register.retire(
+            self.links[key].asset_id, {"actor": "office", "reason": "廃棄済み"}
+        ).links
         self.aside.add(key)
 
     async def deliver(self, *webhooks: bytes) -> None:

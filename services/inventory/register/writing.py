@@ -19,7 +19,7 @@ CONTENT: Final = {CsvWriter.media: {"schema": {"type": "string", "format": "bina
 """The content as OpenAPI tells it."""
 COLUMNS: Final = (
     "what", "asset_id", "body", "kind", "name", "section", "field", "before", "after", "revision", "recorded_at", "feed", "source_key",
-    "actor", "reason",
+    "actor", "approved_by", "reason",
 )  # fmt: skip
 
 
@@ -55,6 +55,7 @@ def _rows(item: Difference, bodies: Mapping[str, Text], language: Language) -> I
             change.feed,
             change.source_key,
             change.actor,
+            change.approved_by,
             change.reason,
         ]
         yield [*head, one.field, _cell(one.before), _cell(one.after), *(value or "" for value in by)]

@@ -14,12 +14,13 @@ from libs.contracts.words import ShortText, Slug
 from libs.persistence import Sessions
 from libs.security import Identity, ProblemError, Role, authenticated
 from libs.security.preconditions import check_match, required
-from services.inventory import store as register_store
 from services.inventory.idempotency import Attempt
+from services.inventory.register.store import named
 from services.inventory.requests import store
 from services.inventory.requests.answers import ActRequest, act_request, with_request_etag
 from services.inventory.requests.desk import Again, Desk, IfMatch
 from services.inventory.requests.store import ActRequestRow, RequestState
+from services.inventory.store import AssetRow, asset_of
 from services.inventory.worker import Clock
 
 MOST_A_PAGE: Final = 500
@@ -82,7 +83,7 @@ class RequestApi:
         """What was asked for, with who decided and why."""
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             rows = await store.page(session, body=body, asset_id=asset_id, state=state, after=after, limit=limit + 1)
-            assets = await register_store.named(session, (row.asset_id for row in rows))
+            assets = await named(session, (row.asset_id for row in rows), AssetRow)
         items = tuple(
             act_request(row, asset.state if (asset := assets.get(row.asset_id)) else None) for row in rows[:limit]
         )
@@ -92,7 +93,7 @@ class RequestApi:
         """One request; `ETag` is what `If-Match` of a decision asks for."""
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             row = _there(await store.find(session, request_id))
-            asset = await register_store.asset_of(session, row.asset_id)
+            asset = await asset_of(session, row.asset_id)
         return with_request_etag(act_request(row, asset.state if asset else None), response)
 
     async def approve(

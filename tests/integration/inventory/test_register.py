@@ -205,7 +205,7 @@ async def test_differences_as_csv(city: City) -> None:
     assert len(rows) == 5
     (gone,) = [row for row in rows if row[0] == "除外"]
     assert gone[3:9] == ["情報システム", "旧システム", "", "status", "active", "retired"]
-    assert gone[-4:] == ["cmdb", "GONE", "", "廃止"]
+    assert gone[-5:] == ["cmdb", "GONE", "", "", "廃止"]
 
 
 async def test_relations_have_a_history(city: City) -> None:

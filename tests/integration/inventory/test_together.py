@@ -114,6 +114,12 @@ async def test_an_edit_is_found_seen_as_of_its_day_and_told_with_who_approved_it
         ("tanaka", None),
         ("tanaka", "suzuki"),
     ]
+    answer = await worker.http.get(
+        "/v1/differences",
+        headers={"Authorization": "Bearer office"},
+        params={"from": before.isoformat(), "format": "csv"},
+    )
+    assert ",tanaka,suzuki,課税台帳がある" in answer.text
 
 
 async def test_a_snapshot_retires_what_was_edited_and_leaves_what_a_person_added(
@@ -126,7 +132,7 @@ async def test_a_snapshot_retires_what_was_edited_and_leaves_what_a_person_added
     await worker.call("POST", f"/assets/{id_of('C-2')}/merge", etag=1, into=ids["added"], into_revision=1)
     await worker.call("PATCH", f"/assets/{ids['added']}", etag=1, section="情報政策課", reason="所管")
 
-    await worker.told(worker.mark("begin"), thing("C-3", snapshot="s1"), worker.mark("end", items=1))
+    await worker.told(worker.mark("begin"), worker.record(thing("C-3", snapshot="s1")), worker.mark("end", items=1))
     (snapshot,) = (await worker.get("/snapshots"))["items"]
     missing = (await worker.get(f"/snapshots/{snapshot['snapshot_id']}/missing"))["items"]
     assert [(one["source_key"], one["told_by"]) for one in missing] == [("C-1", []), ("C-2", ["-hand-"])]
