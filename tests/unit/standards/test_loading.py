@@ -128,7 +128,7 @@ def test_obligations_of_several_files_are_put_together_in_the_order_of_names() -
         ),
         pytest.param(
             replaced("rules.yaml", "level: '1'", "level: 1"),
-            "rules.yaml:1:50: give a text: what reads as a number",
+            "rules.yaml:1:49: give a text: what reads as a number",
             id="a level without quotes",
         ),
         pytest.param(
