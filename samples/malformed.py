@@ -205,7 +205,7 @@ def _unknown_body(rng: random.Random, item: Item) -> _Bad:
 
 
 def _unknown_feed(rng: random.Random, item: Item) -> _Bad:
-    stranger = {**item, "feed": rng.choice(("excel", "glpi", "cmdb-old"))}
+    stranger = {**item, "feed": rng.choice(("excel", "glpi-old", "cmdb-old"))}
     return _as_sent(_event(stranger), stranger)
 
 
