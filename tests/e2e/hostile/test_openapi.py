@@ -16,8 +16,7 @@ LONG = os.environ.get("DAICHO_TEST_LONG") == "1"
 SEED = int(os.environ.get("DAICHO_TEST_SEED", "20260401"))
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-LENGTH = ("--max-examples", "100") if LONG else ("--phases", "fuzzing", "--max-examples", "4")
-"""Besides its own phase of limits and missing parts, and the one of several calls in turn, which take minutes."""
+EXAMPLES = "100"
 CALLERS = (
     ("inventory", "security-office", "^/v1/(?!feeds)|^/health|^/metrics"),
     ("inventory", "body-mayor", "^/v1/(assets|merge|ledger)"),
@@ -29,7 +28,10 @@ CALLERS = (
 )
 """The service, who calls, and the paths on which that caller has most to say."""
 
-pytestmark = pytest.mark.timeout(3600 if LONG else 300)
+pytestmark = [
+    pytest.mark.timeout(3600),
+    pytest.mark.skipif(not LONG, reason="what it finds depends on the moment still: make test-long"),
+]
 
 
 @pytest.mark.parametrize(("service", "caller", "paths"), CALLERS)
@@ -39,7 +41,7 @@ def test_nothing_is_found(hostile: City, tmp_path: Path, service: str, caller: s
             *(Path(sys.executable).with_name("schemathesis"), "--config-file", CONFIG, "run"),
             *(ROOT / f"schemas/openapi/{service}.json", "--url", hostile.instance.addresses[service]),
             *("--header", f"Authorization: Bearer {hostile.instance.token(caller)}", "--checks", "all"),
-            *("--include-path-regex", paths, "--seed", str(SEED), *LENGTH),
+            *("--include-path-regex", paths, "--seed", str(SEED), "--max-examples", EXAMPLES),
         ],
         cwd=tmp_path,
         capture_output=True,
