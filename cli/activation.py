@@ -13,7 +13,6 @@ from typing import Annotated, Any, Final
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from cli.api import Api
 from cli.command import DATA, AsJson, Client, Data, command
@@ -24,6 +23,7 @@ from cli.profile import read_profile
 from cli.rows import NOTHING, local
 from cli.running import Running, load
 from cli.standard_folders import Folder, checked, files_of
+from cli.tables import table_with
 from libs.contracts import Profile, StandardState, Text
 from libs.standards import parse
 from libs.standards.overlay import HEAD, parse_overlay
@@ -56,9 +56,7 @@ def list_(as_json: AsJson = False, data: Data = DATA, client: Client = None) -> 
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
         return
-    table = Table(expand=True)
-    for column in ("standard", "network", "title", "state", "published", "activated"):
-        table.add_column(say(f"cli.column.{column}"), overflow="fold")
+    table = table_with("standard", "network", "title", "state", "published", "activated")
     for one in found:
         table.add_row(
             _named(one),

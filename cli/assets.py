@@ -28,6 +28,7 @@ from cli.pull import pull
 from cli.register import MOST_A_PAGE, AsOf, Kind, Limit, Name, arrow
 from cli.rows import NOTHING, local, source_of
 from cli.running import load
+from cli.tables import table_with
 from libs.contracts import Change
 from libs.contracts import Text as Texts
 
@@ -68,9 +69,7 @@ def list_(
     limit: Limit = 100,
     client: Client = None,
 ) -> None:
-    table = Table(expand=True)
-    for column in ("asset", "kind", "section", "zone", "state", "id"):
-        table.add_column(say(f"cli.column.{column}"), overflow="fold")
+    table = table_with("asset", "kind", "section", "zone", "state", "id")
     wanted = {"body": body, "kind": kind, "name": name, "as_of": asked(as_of)}
     with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
         for asset in islice(api.pages("/v1/assets", **wanted, limit=min(limit, MOST_A_PAGE)), limit):
@@ -149,18 +148,14 @@ def _facts(found: dict[str, Any]) -> Table:
 
 
 def _relations(relations: list[dict[str, Any]]) -> Table:
-    table = Table(expand=True)
-    for name in ("relation", "asset", "id"):
-        table.add_column(say(f"cli.column.{name}"), overflow="fold")
+    table = table_with("relation", "asset", "id")
     for one in relations:
         table.add_row(arrow(one), one["asset"]["name"] if one["asset"] else NOTHING, one["asset_id"])
     return table
 
 
 def _history(revisions: list[dict[str, Any]]) -> Table:
-    table = Table(expand=True)
-    for name in ("revision", "time", "asset", "source"):
-        table.add_column(say(f"cli.column.{name}"), overflow="fold")
+    table = table_with("revision", "time", "asset", "source")
     for one in revisions:
         time, source = datetime.fromisoformat(one["recorded_at"]), source_of(Change.model_validate(one["change"]))
         table.add_row(str(one["revision"]), local(time), one["asset"]["name"], source)

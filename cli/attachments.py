@@ -13,6 +13,7 @@ from cli.command import DATA, Client, Data, command
 from cli.language import say
 from cli.naming import Asset, OfFeed
 from cli.people import Note, Why, act_on, decide_on, given
+from cli.tables import table_with
 
 Title = Annotated[str, typer.Option("--title", help=say("cli.help.attach_title"))]
 Kind = Annotated[str, typer.Option("--kind", help=say("cli.help.attach_kind"))]
@@ -51,9 +52,9 @@ def detach(attachment: Attachment, reason: Why, data: Data = DATA, client: Clien
 
 def attachments_table(attachments: Iterable[Mapping[str, Any]]) -> Table:
     """The documents of an asset: where each is, never what it says."""
-    table = Table(expand=True, title=say("cli.people.attachments"), title_justify="left")
-    for name in ("title", "kind", "reference", "who", "id"):
-        table.add_column(say(f"cli.column.{name}"), overflow="fold")
+    table = table_with(
+        "title", "kind", "reference", "who", "id", title=say("cli.people.attachments"), title_justify="left"
+    )
     for one in attachments:
         kind, who = say(f"cli.attachment.{one['kind']}"), f"{one['added_by']} {one['added_at'][:10]}"
         table.add_row(one["title"], kind, one["uri"] or one["number"], who, one["attachment_id"])

@@ -25,6 +25,7 @@ from cli.identity import SECURITY_OFFICE
 from cli.language import current, pick, say
 from cli.rows import NOTHING, local
 from cli.running import load
+from cli.tables import table_with
 from libs.contracts import Reason, Text
 
 Consumer = Annotated[str | None, typer.Option("--consumer", help=say("cli.help.consumer"), show_default=False)]
@@ -105,9 +106,7 @@ def keys(
         pages = api.pages(f"{_LETTERS}/keys", reason=reason, body=body, feed=feed, consumer=consumer)
         found = list(islice(pages, limit))
         summary = api.get(f"{_LETTERS}/summary")
-    table = Table(expand=True)
-    for name in ("time", "key", "consumer", "letters", "reason"):
-        table.add_column(say(f"cli.column.{name}"), overflow="fold")
+    table = table_with("time", "key", "consumer", "letters", "reason")
     for one in found:
         place = f"{one['consumer']}\n{one['topic']}/{one['partition']}"
         since = local(datetime.fromisoformat(one["parked_at"]))
@@ -242,9 +241,7 @@ def _given(**wanted: str | None) -> dict[str, Any]:
 
 
 def _print_letters(letters: Iterable[Answer], caption: str) -> None:
-    table = Table(expand=True, caption=caption)
-    for name in ("time", "id", "key", "reason"):
-        table.add_column(say(f"cli.column.{name}"), overflow="fold")
+    table = table_with("time", "id", "key", "reason", caption=caption)
     for one in letters:
         table.add_row(_since(one), one["id"], one["key"], "\n".join(filter(None, (_why(one), _decision(one)))))
     Console().print(table)

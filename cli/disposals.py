@@ -19,6 +19,7 @@ from cli.naming import Asset, OfFeed
 from cli.people import Note, act_on, given, tell
 from cli.rows import NOTHING
 from cli.running import load
+from cli.tables import table_with
 from libs.contracts import Text
 
 Methods = Annotated[list[str], typer.Option("--method", help=say("cli.help.disposal_method"))]
@@ -80,9 +81,9 @@ def disposals(body: OfBody = None, missing: Missing = False, data: Data = DATA, 
 
 def disposals_table(records: Iterable[Mapping[str, Any]]) -> Table:
     """Records of disposal; one that was corrected says by which."""
-    table = Table(expand=True, title=say("cli.disposal.records"), title_justify="left")
-    for name in ("id", "asset", "method", "time", "who", "remark"):
-        table.add_column(say(f"cli.column.{name}"), overflow="fold")
+    table = table_with(
+        "id", "asset", "method", "time", "who", "remark", title=say("cli.disposal.records"), title_justify="left"
+    )
     for one in records:
         methods = "、".join(_told(method["name"]) for method in one["methods"])
         who = [say("cli.disposal.who", done=one["done_by"], approved=one["approved_by"]), one["witnessed_by"]]
@@ -101,9 +102,9 @@ def disposals_table(records: Iterable[Mapping[str, Any]]) -> Table:
 
 
 def _undisposed(assets: list[dict[str, Any]]) -> Table:
-    table = Table(expand=True, caption=say("cli.disposal.missing_count", count=len(assets)))
-    for name in ("asset", "body", "section", "time", "id"):
-        table.add_column(say(f"cli.column.{name}"), overflow="fold")
+    table = table_with(
+        "asset", "body", "section", "time", "id", caption=say("cli.disposal.missing_count", count=len(assets))
+    )
     for one in assets:
         table.add_row(one["name"], one["body"], one["section"] or NOTHING, one["updated_at"][:10], one["asset_id"])
     return table

@@ -19,6 +19,7 @@ from cli.naming import Asset, OfFeed
 from cli.people import Why, act_on, given, tell
 from cli.rows import NOTHING
 from cli.running import load
+from cli.tables import table_with
 from libs.contracts import AssetKind, Dimension, Zone
 
 Name = Annotated[str | None, typer.Option("--name", help=say("cli.help.edit_name"), show_default=False)]
@@ -107,9 +108,7 @@ def restore(asset: Asset, reason: Why, feed: OfFeed = None, data: Data = DATA, c
 
 def edits_table(edits: Iterable[Mapping[str, Any]]) -> Table:
     """The edits that stand of an asset, each beside what the feeds tell."""
-    table = Table(expand=True, title=say("cli.people.edits"), title_justify="left")
-    for name in ("field", "value", "otherwise", "who"):
-        table.add_column(say(f"cli.column.{name}"), overflow="fold")
+    table = table_with("field", "value", "otherwise", "who", title=say("cli.people.edits"), title_justify="left")
     for one in edits:
         who = " ".join(filter(None, (one["by"], one["at"][:10], one["reason"])))
         table.add_row(one["field"], _shown(one["value"]), _shown(one["otherwise"]), who)

@@ -24,6 +24,7 @@ from cli.naming import Asset, OfFeed, id_of
 from cli.profile import names_of, read_profile
 from cli.rows import Names, override_told
 from cli.running import load
+from cli.tables import table_with
 from libs.contracts import Basis, Dimension, Duty, FindingState, OverrideRef
 from libs.contracts import Text as Sentence
 
@@ -111,9 +112,7 @@ def _add_rule(branch: Tree, rule: Mapping[str, Any]) -> None:
 
 
 def _duties(duties: list[Duty], states: Mapping[str, FindingState]) -> Table:
-    table = Table(expand=True, caption=say("cli.duties_count", count=len(duties)))
-    for name in ("duty", "audience", "finding", "basis"):
-        table.add_column(say(f"cli.column.{name}"), overflow="fold")
+    table = table_with("duty", "audience", "finding", "basis", caption=say("cli.duties_count", count=len(duties)))
     for duty in duties:
         state = say(f"cli.finding.{states[duty.id]}") if duty.id in states else ""
         table.add_row(f"{duty.id} {pick(duty.title)}", say(f"cli.audience.{duty.audience}"), state, _basis(duty.basis))

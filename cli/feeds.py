@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from cli.api import Api
 from cli.command import DATA, Client, Data, command
@@ -16,6 +15,7 @@ from cli.identity import SECURITY_OFFICE
 from cli.language import pick, say
 from cli.rows import NOTHING, local
 from cli.running import load
+from cli.tables import table_with
 from libs.contracts import Text
 
 Silent = Annotated[bool, typer.Option("--silent", help=say("cli.help.feeds_silent"))]
@@ -28,9 +28,7 @@ def add_to(feed: typer.Typer) -> None:
 def list_(silent: Silent = False, data: Data = DATA, client: Client = None) -> None:
     with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
         found = api.get("/v1/feeds", silent="true" if silent else None)
-    table = Table(expand=True)
-    for name in ("feed", "name", "every", "heard_at", "silent_since"):
-        table.add_column(say(f"cli.column.{name}"), overflow="fold")
+    table = table_with("feed", "name", "every", "heard_at", "silent_since")
     for one in found:
         name = pick(Text.model_validate(one["name"]))
         table.add_row(

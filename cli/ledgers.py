@@ -24,6 +24,7 @@ from cli.language import pick, say
 from cli.naming import feed_of
 from cli.running import load
 from cli.snapshots import ended, table_of
+from cli.tables import table_with
 from libs.contracts import Text
 
 File = Annotated[Path, typer.Argument(help=say("cli.help.ledger_file"), metavar="FILE", dir_okay=False)]
@@ -182,9 +183,7 @@ def _tell(answer: Mapping[str, Any]) -> None:
 
 
 def _faults(faults: Sequence[Mapping[str, Any]]) -> Table:
-    table = Table(expand=True)
-    for name in ("sheet", "row", "cell", "what_to_do"):
-        table.add_column(say(f"cli.column.{name}"), overflow="fold")
+    table = table_with("sheet", "row", "cell", "what_to_do")
     for one in faults[:SHOWN]:
         cell = " ".join(filter(None, (one["cell"], one["column"])))
         table.add_row(one["sheet"] or "", str(one["row"] or ""), cell, _detail(one))

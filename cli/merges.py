@@ -9,13 +9,13 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from cli.api import Api
 from cli.command import DATA, Client, Data, OfBody, command, group
 from cli.identity import SECURITY_OFFICE
 from cli.language import say
 from cli.running import load
+from cli.tables import table_with
 
 Candidate = Annotated[str, typer.Argument(help=say("cli.help.candidate_id"), metavar="CANDIDATE")]
 Merge = Annotated[str, typer.Argument(help=say("cli.help.merge_id"), metavar="MERGE")]
@@ -36,9 +36,9 @@ def add_to(assets: typer.Typer) -> None:
 
 
 def list_(body: OfBody = None, done: Done = False, data: Data = DATA, client: Client = None) -> None:
-    table = Table(expand=True)
-    for column in ("id", "asset", "other_asset", "evidence") if not done else ("id", "state", "asset", "other_asset"):
-        table.add_column(say(f"cli.column.{column}"), overflow="fold")
+    table = table_with(
+        *(("id", "asset", "other_asset", "evidence") if not done else ("id", "state", "asset", "other_asset"))
+    )
     with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
         rows = map(_done, api.pages("/v1/merges")) if done else map(_candidate, _proposed(api, body))
         for row in rows:

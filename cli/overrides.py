@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from cli.api import Api
 from cli.command import DATA, Client, Data, OfBody, command, group
@@ -20,6 +19,7 @@ from cli.naming import Asset, OfFeed, id_of
 from cli.profile import names_of, read_profile
 from cli.rows import NOTHING, local
 from cli.running import load
+from cli.tables import table_with
 from libs.contracts import Dimension, OverrideChange, OverrideState
 
 InDimension = Annotated[Dimension, typer.Option("--dimension", help=say("cli.help.dimension"))]
@@ -78,9 +78,7 @@ def list_(
 ) -> None:
     running = load(data)
     names = names_of(read_profile(running.profile))
-    table = Table(expand=True)
-    for column in ("id", "body", "level", "state", "reason", "decided"):
-        table.add_column(say(f"cli.column.{column}"), overflow="fold")
+    table = table_with("id", "body", "level", "state", "reason", "decided")
     with Api(running, "classification", client or SECURITY_OFFICE) as api:
         for item in api.pages("/v1/overrides", asset_id=asset, state=state, body=body):
             table.add_row(item["override_id"], names.body(item["body"]), *_row(OverrideChange.model_validate(item)))

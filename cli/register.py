@@ -23,6 +23,7 @@ from cli.moments import asked, moment_of
 from cli.naming import Asset, OfFeed, id_of
 from cli.rows import NOTHING, local, source_of
 from cli.running import load
+from cli.tables import table_with
 from libs.contracts import Change
 
 AsOf = Annotated[str | None, typer.Option("--as-of", help=say("cli.help.as_of"), metavar="MOMENT", show_default=False)]
@@ -52,7 +53,7 @@ def history(
 ) -> None:
     running = load(data)
     place = f"/v1/assets/{id_of(running, asset, feed)}/history"
-    table = _table("revision", "time", "source", "reason", "field", "before", "after")
+    table = table_with("revision", "time", "source", "reason", "field", "before", "after")
     with Api(running, "inventory", client or SECURITY_OFFICE) as api:
         query = {"as_of": asked(as_of), "limit": min(limit, MOST_A_PAGE)}
         for one in islice(api.pages(place, by="before", **query), limit):
@@ -63,7 +64,7 @@ def history(
 
 def relations(asset: Asset, feed: OfFeed = None, limit: Limit = 100, data: Data = DATA, client: Client = None) -> None:
     running = load(data)
-    table = _table("relation", "asset", "since", "source", "until", "ended_by")
+    table = table_with("relation", "asset", "since", "source", "until", "ended_by")
     with Api(running, "inventory", client or SECURITY_OFFICE) as api:
         pages = api.pages(f"/v1/assets/{id_of(running, asset, feed)}/relations/history", limit=min(limit, MOST_A_PAGE))
         for one in islice(pages, limit):
@@ -90,7 +91,7 @@ def diff(
         if csv is not None:
             _download(api, csv, query | wanted)
             return
-        table = _table("difference", "asset", "field", "before", "after", "revision", "time", "source", "reason")
+        table = table_with("difference", "asset", "field", "before", "after", "revision", "time", "source", "reason")
         counts = dict.fromkeys(_STYLES, 0)
         for one in islice(api.pages("/v1/differences", **query, **wanted, limit=min(limit, MOST_A_PAGE)), limit):
             counts[one["what"]] += 1
@@ -108,7 +109,7 @@ def search(
     data: Data = DATA,
     client: Client = None,
 ) -> None:
-    table = _table("asset", "kind", "section", "body", "state", "id")
+    table = table_with("asset", "kind", "section", "body", "state", "id")
     query = {"q": " ".join(words), "body": body, "kind": kind, "retired": str(retired).lower()}
     with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
         for one in islice(api.pages("/v1/search", **query, limit=min(limit, MOST_A_PAGE)), limit):
@@ -162,10 +163,3 @@ def _value(value: Any) -> str:
     if value is None:
         return NOTHING
     return ", ".join(value) if isinstance(value, list) else str(value)
-
-
-def _table(*columns: str) -> Table:
-    table = Table(expand=True)
-    for column in columns:
-        table.add_column(say(f"cli.column.{column}"), overflow="fold")
-    return table

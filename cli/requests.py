@@ -19,6 +19,7 @@ from cli.language import say
 from cli.people import Note, decide_on, given
 from cli.rows import NOTHING
 from cli.running import load
+from cli.tables import table_with
 
 Request = Annotated[str, typer.Argument(help=say("cli.help.request_id"), metavar="REQUEST")]
 OfAsset = Annotated[str | None, typer.Option("--asset", help=say("cli.help.request_asset"), show_default=False)]
@@ -65,9 +66,16 @@ def show(request: Request, data: Data = DATA, client: Client = None) -> None:
 
 def requests_table(requests: Iterable[Mapping[str, Any]]) -> Table:
     """Requests with who asked and who decided."""
-    table = Table(expand=True, title=say("cli.people.requests"), title_justify="left")
-    for name in ("id", "asset", "change", "who", "changed_since", "decided"):
-        table.add_column(say(f"cli.column.{name}"), overflow="fold")
+    table = table_with(
+        "id",
+        "asset",
+        "change",
+        "who",
+        "changed_since",
+        "decided",
+        title=say("cli.people.requests"),
+        title_justify="left",
+    )
     for one in requests:
         who = [f"{one['asked_by']} {one['asked_at'][:10]}", one["given"].get("reason")]
         fields = [field for field in one["given"] if field != "reason"]

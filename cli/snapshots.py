@@ -26,6 +26,7 @@ from cli.language import say
 from cli.naming import feed_of
 from cli.rows import NOTHING, local
 from cli.running import load
+from cli.tables import table_with
 
 Feed = Annotated[str, typer.Argument(help=say("cli.help.feed_id"), metavar="FEED")]
 OfFeed = Annotated[str | None, typer.Option("--feed", help=say("cli.help.snapshot_feed"), show_default=False)]
@@ -167,9 +168,7 @@ def ended(api: Api, session: str, parts: int) -> list[dict[str, Any]]:
 
 def table_of(snapshots: Iterable[Item]) -> Table:
     """Snapshots as a table."""
-    table = Table(expand=True)
-    for name in ("time", "feed", "bodies", "state", "items", "missing_of", "retired", "id"):
-        table.add_column(say(f"cli.column.{name}"), overflow="fold")
+    table = table_with("time", "feed", "bodies", "state", "items", "missing_of", "retired", "id")
     for one in snapshots:
         table.add_row(
             local(datetime.fromisoformat(one["begun_at"])),
@@ -185,9 +184,7 @@ def table_of(snapshots: Iterable[Item]) -> Table:
 
 
 def _missing(missing: Sequence[Item], remaining: int) -> Table:
-    table = Table(expand=True)
-    for name in ("asset", "kind", "source", "told_by"):
-        table.add_column(say(f"cli.column.{name}"), overflow="fold")
+    table = table_with("asset", "kind", "source", "told_by")
     for one in missing:
         kind = say(f"words.kind.{one['kind']}") if one["kind"] else NOTHING
         table.add_row(one["name"] or NOTHING, kind, one["source_key"], ", ".join(one["told_by"]) or NOTHING)

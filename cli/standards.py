@@ -25,6 +25,7 @@ from cli.profile import read_profile
 from cli.rows import NOTHING
 from cli.running import Running, load
 from cli.standard_folders import BASE, Folder, checked, files_of, refused
+from cli.tables import table_with
 from libs.contracts import Profile
 from libs.standards import StandardDocument, parse
 from libs.standards.document import Entry
@@ -210,9 +211,9 @@ def _from(overlay: Overlay, change: Any) -> dict[str, Any]:
 
 
 def _table(differences: list[Difference], before: StandardDocument, after: StandardDocument) -> Table:
-    table = Table(title=f"{version_of(before)} → {version_of(after)}", expand=True)
-    for column in ("kind", "id", "change", "field", "before", "after"):
-        table.add_column(say(f"cli.column.{column}"), overflow="fold")
+    table = table_with(
+        "kind", "id", "change", "field", "before", "after", title=f"{version_of(before)} → {version_of(after)}"
+    )
     for one in differences:
         values = (_plain(one.before), _plain(one.after)) if one.what == _CHANGED else (NOTHING, NOTHING)
         told = (say(f"cli.section.{one.section}"), one.id, say(f"cli.standards.{one.what}"), one.field or NOTHING)
