@@ -31,7 +31,6 @@ from libs.standards.overlay import HEAD, parse_overlay
 Named = Annotated[str, typer.Argument(help=say("cli.help.standard_version"), metavar="NAME/VERSION")]
 Yes = Annotated[bool, typer.Option("--yes", help=say("cli.help.yes"))]
 
-_JSON: Final = {"Content-Type": "application/json"}
 _LOOK: Final = 0.5
 
 
@@ -46,7 +45,7 @@ def publish(path: Folder, data: Data = DATA, client: Client = None) -> None:
     running = load(data)
     publisher = client or client_of(_publisher(path, files, read_profile(running.profile)))
     with Api(running, "classification", publisher) as api:
-        published = api.post("/v1/standards", json.dumps({"files": files}).encode(), _JSON)
+        published = api.change("/v1/standards", {"files": files})
     typer.echo(say("cli.standards.published", version=_named(published), by=published["published_by"] or NOTHING))
 
 

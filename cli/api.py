@@ -72,11 +72,17 @@ class Api:
         return self._ask("POST", path, query, content=content, headers=headers, timeout=patience)
 
     def change(
-        self, path: str, content: Mapping[str, Any], revision: int | None = None, *, method: str = "POST"
+        self,
+        path: str,
+        content: Mapping[str, Any],
+        revision: int | None = None,
+        *,
+        method: str = "POST",
+        **query: object,
     ) -> Any:
-        """A person's write as JSON, on the `revision` that they have read."""
+        """Send JSON; a person's write is on the `revision` that they have read."""
         headers = {} if revision is None else {"If-Match": f'"{revision}"'}
-        return self._ask(method, path, {}, json=content, headers=headers)
+        return self._ask(method, path, query, json=content, headers=headers)
 
     def download(self, path: str, file: BinaryIO, **query: object) -> Mapping[str, str]:
         """Write an answer to a file as it comes in, however long that takes; its headers."""

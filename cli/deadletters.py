@@ -23,6 +23,7 @@ from cli.errors import MISUSED, CliError
 from cli.files import content_of
 from cli.identity import SECURITY_OFFICE
 from cli.language import current, pick, say
+from cli.people import given
 from cli.rows import NOTHING, local
 from cli.running import load
 from cli.tables import table_with
@@ -50,7 +51,6 @@ OfTopic = Annotated[str, typer.Option("--topic", help=say("cli.help.topic"))]
 Answer: TypeAlias = Mapping[str, Any]
 
 _LETTERS: Final = "/v1/dead-letters"
-_JSON: Final = {"Content-Type": "application/json"}
 _FEED_TOPIC: Final = "daicho.feed.v1"
 
 
@@ -160,14 +160,14 @@ def release(
         return
     with Api(load(data), "inventory", who) as api:
         if key is not None and "/" not in key:
-            sent = _post(api, f"{_path(key)}/release", _given(note=note))
+            sent = api.change(f"{_path(key)}/release", given({"note": note}))
             typer.echo(say("cli.letter_released", id=key, count=sent["records"]))
             return
         if key is not None:
-            wanted = _given(key=key, consumer=consumer, note=note)
-            typer.echo(say("cli.released", count=_post(api, f"{_LETTERS}/release", wanted)["records"], key=key))
+            wanted = given({"key": key, "consumer": consumer, "note": note})
+            typer.echo(say("cli.released", count=api.change(f"{_LETTERS}/release", wanted)["records"], key=key))
             return
-        chosen = _given(reason=reason, body=body, feed=feed, consumer=consumer, note=note)
+        chosen = given({"reason": reason, "body": body, "feed": feed, "consumer": consumer, "note": note})
         done = list(_all_released(api, chosen))
     released, records = sum(one["keys"] for one in done), sum(one["records"] for one in done)
     typer.echo(say("cli.all_released", keys=released, count=records))
@@ -175,7 +175,7 @@ def release(
 
 def discard(letter: Letter, note: Note, data: Data = DATA, client: Client = None) -> None:
     with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
-        sent = _post(api, f"{_path(letter)}/discard", {"note": note})
+        sent = api.change(f"{_path(letter)}/discard", {"note": note})
     typer.echo(say("cli.letter_discarded", id=letter, count=sent["records"]))
 
 
@@ -189,7 +189,7 @@ def resume(
 ) -> None:
     wanted = {"consumer": consumer, "topic": topic, "partition": partition, "note": note}
     with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
-        _post(api, f"{_LETTERS}/resume", wanted)
+        api.change(f"{_LETTERS}/resume", wanted)
     typer.echo(say("cli.resumed", consumer=consumer, place=f"{topic}/{partition}"))
 
 
@@ -215,29 +215,20 @@ def _corrected(api: Api, letter: str, content: str | bytes, note: str) -> Answer
         item = json.loads(content)
     except ValueError as error:
         raise CliError("cli.item_not_json", code=MISUSED, detail=error) from None
-    return _post(api, f"{_path(letter)}/correct", {"item": item, "note": note})
+    return api.change(f"{_path(letter)}/correct", {"item": item, "note": note})
 
 
 def _all_released(api: Api, chosen: dict[str, Any]) -> Iterable[Answer]:
     """What is put aside again meanwhile is not released again."""
     more = True
     while more:
-        answer = _post(api, f"{_LETTERS}/release-all", chosen)
+        answer = api.change(f"{_LETTERS}/release-all", chosen)
         yield answer
         more, chosen = answer["more"], {**chosen, "before": answer["before"]}
 
 
-def _post(api: Api, path: str, content: Mapping[str, Any]) -> Answer:
-    answer: Answer = api.post(path, json.dumps(content, ensure_ascii=False).encode(), _JSON)
-    return answer
-
-
 def _path(letter: str) -> str:
     return f"{_LETTERS}/{quote(letter, safe=':')}"
-
-
-def _given(**wanted: str | None) -> dict[str, Any]:
-    return {name: value for name, value in wanted.items() if value is not None}
 
 
 def _print_letters(letters: Iterable[Answer], caption: str) -> None:

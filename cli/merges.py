@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +13,7 @@ from cli.api import Api
 from cli.command import DATA, Client, Data, OfBody, command, group
 from cli.identity import SECURITY_OFFICE
 from cli.language import say
+from cli.people import decide_on, given
 from cli.running import load
 from cli.tables import table_with
 
@@ -22,8 +22,6 @@ Merge = Annotated[str, typer.Argument(help=say("cli.help.merge_id"), metavar="ME
 Keep = Annotated[str | None, typer.Option("--keep", help=say("cli.help.keep_asset"), show_default=False)]
 Note = Annotated[str | None, typer.Option("--note", help=say("cli.help.note"), show_default=False)]
 Done = Annotated[bool, typer.Option("--done", help=say("cli.help.merges_done"))]
-
-_JSON: Final = {"Content-Type": "application/json"}
 
 
 def add_to(assets: typer.Typer) -> None:
@@ -49,26 +47,18 @@ def list_(body: OfBody = None, done: Done = False, data: Data = DATA, client: Cl
 def accept(
     candidate: Candidate, keep: Keep = None, note: Note = None, data: Data = DATA, client: Client = None
 ) -> None:
-    merged = _decide(f"/v1/merge-candidates/{candidate}", "accept", data, client, keep=keep, note=note)
+    merged = decide_on(f"/v1/merge-candidates/{candidate}", "accept", data, client, given({"keep": keep, "note": note}))
     typer.echo(say("cli.merges.merged", lost=merged["from_id"], kept=merged["into_id"], id=merged["merge_id"]))
 
 
 def reject(candidate: Candidate, note: Note = None, data: Data = DATA, client: Client = None) -> None:
-    _decide(f"/v1/merge-candidates/{candidate}", "reject", data, client, note=note)
+    decide_on(f"/v1/merge-candidates/{candidate}", "reject", data, client, given({"note": note}))
     typer.echo(say("cli.merges.rejected", id=candidate))
 
 
 def undo(merge: Merge, data: Data = DATA, client: Client = None) -> None:
-    undone = _decide(f"/v1/merges/{merge}", "undo", data, client)
+    undone = decide_on(f"/v1/merges/{merge}", "undo", data, client, {})
     typer.echo(say("cli.merges.undone", lost=undone["from_id"], kept=undone["into_id"]))
-
-
-def _decide(place: str, decision: str, data: Data, client: Client, **given: str | None) -> Any:
-    """Decide on what is read at this moment."""
-    with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
-        content = {name: value for name, value in given.items() if value is not None}
-        headers = {**_JSON, "If-Match": f'"{api.get(place)["revision"]}"'}
-        return api.post(f"{place}/{decision}", json.dumps(content).encode(), headers)
 
 
 def _proposed(api: Api, body: str | None) -> Any:

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,6 +15,7 @@ from cli.command import DATA, Client, Data, OfBody, command, group
 from cli.identity import SECURITY_OFFICE
 from cli.language import say
 from cli.naming import Asset, OfFeed, id_of
+from cli.people import decide_on, given
 from cli.profile import names_of, read_profile
 from cli.rows import NOTHING, local
 from cli.running import load
@@ -31,8 +31,6 @@ Until = Annotated[
 InState = Annotated[OverrideState | None, typer.Option("--state", help=say("cli.help.state"), show_default=False)]
 Override = Annotated[str, typer.Argument(help=say("cli.help.override_id"), metavar="OVERRIDE")]
 Note = Annotated[str | None, typer.Option("--note", help=say("cli.help.note"), show_default=False)]
-
-_JSON: Final = {"Content-Type": "application/json"}
 
 
 class Decision(StrEnum):
@@ -65,7 +63,7 @@ def ask(
     wanted = {"dimension": dimension, "level": level, "reason": reason, "expires_at": until.astimezone().isoformat()}
     with Api(running, "classification", client or SECURITY_OFFICE) as api:
         place = f"/v1/classifications/{id_of(running, asset, feed)}/overrides"
-        asked = api.post(place, json.dumps(wanted).encode(), _JSON)
+        asked = api.change(place, wanted)
     typer.echo(say("cli.override.asked", id=asked["override_id"]))
 
 
@@ -87,12 +85,8 @@ def list_(
 
 def _decide(decision: Decision) -> Any:
     def decide(override: Override, note: Note = None, data: Data = DATA, client: Client = None) -> None:
-        with Api(load(data), "classification", client or SECURITY_OFFICE) as api:
-            place = f"/v1/overrides/{override}"
-            seen = api.get(place)
-            content = {} if note is None else {"note": note}
-            headers = {**_JSON, "If-Match": f'"{seen["revision"]}"'}
-            decided = api.post(f"{place}/{decision}", json.dumps(content).encode(), headers)
+        place, content = f"/v1/overrides/{override}", given({"note": note})
+        decided = decide_on(place, decision, data, client, content, "classification")
         typer.echo(say("cli.override.now", id=override, state=say(f"cli.override_state.{decided['state']}")))
 
     return decide

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person's write on an asset has in common: it is on the revision that is read at this moment, and may wait for a second person."""
+"""What a person's writes have in common: each is on the revision that is read at this moment, and may wait for a second person."""
 
 from __future__ import annotations
 
@@ -38,9 +38,11 @@ def act_on(
         return api.change(place + at, content, api.get(place)["revision"], method=method)
 
 
-def decide_on(place: str, decision: str, data: Data, client: Client, content: Mapping[str, Any]) -> Any:
+def decide_on(
+    place: str, decision: str, data: Data, client: Client, content: Mapping[str, Any], service: str = "inventory"
+) -> Any:
     """Decide on what stands at `place` as it is read."""
-    with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
+    with Api(load(data), service, client or SECURITY_OFFICE) as api:
         return api.change(f"{place}/{decision}", content, api.get(place)["revision"])
 
 

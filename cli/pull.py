@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from datetime import datetime
 from typing import Annotated, Any, Final
@@ -28,7 +27,6 @@ Retire = Annotated[int | None, typer.Option("--retire", help=say("cli.help.pull_
 
 DONE_WITHIN: Final = 60.0
 _TIMES: Final = ("newest_change", "pulled_at", "compared_at", "asked_at")
-_JSON: Final = {"Content-Type": "application/json"}
 
 
 def pull(
@@ -42,8 +40,8 @@ def pull(
     place = f"/v1/feeds/{feed}/pull"
     with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
         if now or compare or retire is not None:
-            wanted = json.dumps({"compare": compare, "retire_up_to": retire}).encode()
-            state = _done(api, place, api.post(place, wanted, _JSON))
+            asked = api.change(place, {"compare": compare, "retire_up_to": retire})
+            state = _done(api, place, asked)
         else:
             state = api.get(place)
     Console().print(shown(state))

@@ -24,6 +24,7 @@ from cli.files import content_of
 from cli.identity import SECURITY_OFFICE
 from cli.language import say
 from cli.naming import feed_of
+from cli.people import decide_on, given
 from cli.rows import NOTHING, local
 from cli.running import load
 from cli.tables import table_with
@@ -48,7 +49,6 @@ DONE_WITHIN: Final = 60.0
 _OPEN: Final = "open"
 _UNDER_WAY: Final = frozenset({_OPEN, "retiring"})
 _WELL: Final = frozenset({"retiring", "done"})
-_JSON: Final = {"Content-Type": "application/json"}
 _LINES: Final = frozenset({".ndjson", ".jsonl"})
 _ITEMS: Final = TypeAdapter(list[dict[str, Any]])
 
@@ -80,13 +80,13 @@ def send(feed: Feed, file: File, bodies: Bodies = None, data: Data = DATA, clien
         try:
             counts = _send(api, feed, session, items)
         except BaseException:
-            _post(api, f"/v1/feeds/{feed}/snapshots/{session}/abort")
+            api.change(f"/v1/feeds/{feed}/snapshots/{session}/abort", {})
             raise
         told = {body: counts.pop(body, 0) for part in begun["snapshots"] for body in part["bodies"]}
         if counts:
-            _post(api, f"/v1/feeds/{feed}/snapshots/{session}/abort")
+            api.change(f"/v1/feeds/{feed}/snapshots/{session}/abort", {})
             raise CliError("cli.snapshot.other_bodies", code=MISUSED, bodies=", ".join(sorted(counts)))
-        _post(api, f"/v1/feeds/{feed}/snapshots/{session}/end", items=told)
+        api.change(f"/v1/feeds/{feed}/snapshots/{session}/end", {"items": told})
         found = ended(api, session, len(begun["snapshots"]))
     Console().print(table_of(found))
     if {one["state"] for one in found} - _WELL:
@@ -101,7 +101,7 @@ def begin(feed: Feed, bodies: Bodies = None, data: Data = DATA, client: Client =
 def end(feed: Feed, session: Session, items: Items, data: Data = DATA, client: Client = None) -> None:
     counts = dict(_count(one) for one in items)
     with Api(load(data), "inventory", client or f"feed-{feed}") as api:
-        marked = _post(api, f"/v1/feeds/{feed}/snapshots/{session}/end", items=counts)
+        marked = api.change(f"/v1/feeds/{feed}/snapshots/{session}/end", {"items": counts})
         Console().print(table_of(ended(api, session, len(marked["snapshots"]))))
 
 
@@ -109,7 +109,7 @@ def abort(
     feed: Feed, session: Session, reason: OptionalReason = None, data: Data = DATA, client: Client = None
 ) -> None:
     with Api(load(data), "inventory", client or f"feed-{feed}") as api:
-        _post(api, f"/v1/feeds/{feed}/snapshots/{session}/abort", reason=reason)
+        api.change(f"/v1/feeds/{feed}/snapshots/{session}/abort", given({"reason": reason}))
     typer.echo(say("cli.snapshot.aborted", session=session))
 
 
@@ -135,12 +135,12 @@ def show(snapshot: Snapshot, limit: Limit = 50, data: Data = DATA, client: Clien
 
 
 def approve(snapshot: Snapshot, reason: Reason, data: Data = DATA, client: Client = None) -> None:
-    decided = _decide(snapshot, "approve", reason, data, client)
+    decided = decide_on(f"/v1/snapshots/{snapshot}", "approve", data, client, {"reason": reason})
     typer.echo(say("cli.snapshot.approved", count=decided["remaining"]))
 
 
 def refuse(snapshot: Snapshot, reason: Reason, data: Data = DATA, client: Client = None) -> None:
-    _decide(snapshot, "refuse", reason, data, client)
+    decide_on(f"/v1/snapshots/{snapshot}", "refuse", data, client, {"reason": reason})
     typer.echo(say("cli.snapshot.refused"))
 
 
@@ -194,7 +194,7 @@ def _missing(missing: Sequence[Item], remaining: int) -> Table:
 
 
 def _begin(api: Api, feed: str, bodies: Sequence[str] | None) -> Any:
-    return _post(api, f"/v1/feeds/{feed}/snapshots", bodies=bodies or None)
+    return api.change(f"/v1/feeds/{feed}/snapshots", given({"bodies": bodies or None}))
 
 
 def _send(api: Api, feed: str, session: str, items: Sequence[Item]) -> dict[str, int]:
@@ -211,7 +211,7 @@ def _send(api: Api, feed: str, session: str, items: Sequence[Item]) -> dict[str,
     with bar:
         task = bar.add_task(say("cli.snapshot.sending"), total=len(items))
         for piece in _pieces(items):
-            api.post(f"/v1/feeds/{feed}/items", json.dumps({"items": piece}).encode(), _JSON, snapshot=session)
+            api.change(f"/v1/feeds/{feed}/items", {"items": piece}, snapshot=session)
             for item in piece:
                 keys.setdefault(item["body"], set()).add(item["source_key"])
             bar.advance(task, len(piece))
@@ -227,16 +227,3 @@ def _count(given: str) -> tuple[str, int]:
     if not body or not number.isascii() or not number.isdigit():
         raise CliError("cli.snapshot.items", code=MISUSED, given=given)
     return body, int(number)
-
-
-def _decide(snapshot: str, decision: str, reason: str, data: Path, client: str | None) -> Any:
-    """Decide on what is read at this moment."""
-    place = f"/v1/snapshots/{snapshot}"
-    with Api(load(data), "inventory", client or SECURITY_OFFICE) as api:
-        headers = {**_JSON, "If-Match": f'"{api.get(place)["revision"]}"'}
-        return api.post(f"{place}/{decision}", json.dumps({"reason": reason}).encode(), headers)
-
-
-def _post(api: Api, place: str, **given: Any) -> Any:
-    content = {name: value for name, value in given.items() if value is not None}
-    return api.post(place, json.dumps(content).encode(), _JSON)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner
 
-from cli import merges
+from cli import merges, people
 from cli.api import Api
 from cli.main import app
 
@@ -64,8 +64,9 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[str, list[httpx.
                 content = {"items": [content], "next": None}
             return httpx.Response(200, json=content)
 
-        monkeypatch.setattr(merges, "Api", partial(Api, transport=httpx.MockTransport(answer)))
-        monkeypatch.setattr(merges, "load", lambda _: Instance())
+        for module in (merges, people):
+            monkeypatch.setattr(module, "Api", partial(Api, transport=httpx.MockTransport(answer)))
+            monkeypatch.setattr(module, "load", lambda _: Instance())
         result = CliRunner().invoke(app, ["assets", "merges", *arguments], env={"COLUMNS": "200"})
         assert result.exit_code == 0, result.output
         return result.output, asked

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli import feeds, ledgers, snapshots
+from cli import feeds, ledgers, people, snapshots
 from cli.api import Api
 from cli.main import app
 
@@ -97,7 +97,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
     def ran(service: Service, *arguments: str) -> Result:
-        for module in (snapshots, feeds, ledgers):
+        for module in (snapshots, feeds, ledgers, people):
             monkeypatch.setattr(module, "Api", partial(Api, transport=httpx.MockTransport(service)))
             monkeypatch.setattr(module, "load", lambda _: Instance())
         return CliRunner().invoke(app, [*arguments, "--lang", "ja"], env={"COLUMNS": "240"})
