@@ -7,7 +7,6 @@ take, the model is asked: it may know better (a number written as text), and els
 
 from __future__ import annotations
 
-from datetime import datetime
 from sys import intern
 from typing import Annotated, Final, Literal, TypeVar
 
@@ -19,16 +18,13 @@ from libs.bus import ConsumerRecord, check_key, decode
 from libs.contracts import (
     AssetChange,
     AssetChanged,
-    AssetKind,
     AssetStatus,
     ClassificationChanged,
     ObligationsChanged,
-    RelationType,
-    Zone,
 )
-from libs.contracts.envelope import SOURCE, TRACEPARENT
+from libs.contracts.structs import DeclaredStruct, EventStruct, KindText, LevelText, RelationText, SlugText, ZoneText
 from libs.contracts.topics import MAX_RECORD_BYTES, MAX_VALUE_BYTES
-from libs.contracts.words import LEVEL_CODE, SLUG, Facts
+from libs.contracts.words import Facts
 from libs.standards import Case, EffectiveLevels, GraphAsset, Reason, Reasons, reason_of
 from libs.standards.case import Declared
 from libs.standards.remembering import remember
@@ -36,45 +32,33 @@ from services.classification.domain import AssetSeen, Duties
 
 StructT = TypeVar("StructT", bound=Struct)
 
-_Slug = Annotated[str, Meta(pattern=SLUG)]
-_LevelCode = Annotated[str, Meta(pattern=LEVEL_CODE)]
-_Name = Annotated[str, Meta(min_length=1, max_length=200)]
-_Kind = Literal[tuple(one.value for one in AssetKind)]  # type: ignore[valid-type]
-_Zone = Literal[tuple(one.value for one in Zone)]  # type: ignore[valid-type]
 _Status = Literal[tuple(one.value for one in AssetStatus)]  # type: ignore[valid-type]
-_RelationType = Literal[tuple(one.value for one in RelationType)]  # type: ignore[valid-type]
 
 _FACTS: Final[TypeAdapter[Facts]] = TypeAdapter(Facts, config=ConfigDict(allow_inf_nan=False))
 _RETIRED: Final = AssetStatus.RETIRED.value
 
 
-class _Declared(Struct, frozen=True, gc=False):
-    confidentiality: _LevelCode | None = None
-    integrity: _LevelCode | None = None
-    availability: _LevelCode | None = None
-
-
 class _Relation(Struct, gc=False):
-    type: _RelationType
+    type: RelationText
     asset_id: str
 
 
 class _Asset(Struct, gc=False):
     asset_id: str
-    body: _Slug
-    network: _Slug
-    kind: _Kind
+    body: SlugText
+    network: SlugText
+    kind: KindText
     name: str
     facts: msgspec.Raw
     section: str | None = None
-    zone: _Zone | None = None
+    zone: ZoneText | None = None
     status: _Status = AssetStatus.ACTIVE.value
-    declared: _Declared = _Declared()
+    declared: DeclaredStruct = DeclaredStruct()
     relations: list[_Relation] = []
 
 
 class _Change(Struct, gc=False):
-    feed: _Slug | None = None
+    feed: SlugText | None = None
     source_key: str | None = None
     source_version: int | None = None
     actor: str | None = None
@@ -86,20 +70,10 @@ class _AssetChange(Struct, gc=False):
     change: _Change
 
 
-class _Event(Struct, gc=False):
-    """The envelope; `libs.contracts.CloudEvent`, with what its senders must say."""
+class _Event(EventStruct, kw_only=True, gc=False):
+    """Without a revision nobody could tell it from one seen before."""
 
-    specversion: Literal["1.0"]
-    id: _Name
-    source: Annotated[str, Meta(pattern=SOURCE)]
-    subject: _Name
-    time: Annotated[datetime, Meta(tz=True)]
     revision: Annotated[int, Meta(ge=1)]
-    datacontenttype: Literal["application/json"] = "application/json"
-    body: _Slug | None = None
-    network: _Slug | None = None
-    traceparent: Annotated[str, Meta(pattern=TRACEPARENT)] | None = None
-    standardversion: str | None = None
 
 
 class _AssetEvent(_Event, kw_only=True, gc=False):
@@ -108,9 +82,9 @@ class _AssetEvent(_Event, kw_only=True, gc=False):
 
 
 class _Levels(Struct, gc=False):
-    confidentiality: _LevelCode
-    integrity: _LevelCode
-    availability: _LevelCode
+    confidentiality: LevelText
+    integrity: LevelText
+    availability: LevelText
 
 
 class _Override(Struct, gc=False):
@@ -206,7 +180,7 @@ class AssetReader:
         )
         return AssetSeen(seen, event.revision, event.traceparent)
 
-    def _declared(self, told: _Declared) -> Declared:
+    def _declared(self, told: DeclaredStruct) -> Declared:
         """There are few combinations, and each is kept once."""
         declared = (told.confidentiality, told.integrity, told.availability)
         return self._declarations.get(declared) or remember(self._declarations, declared, declared)

@@ -15,6 +15,7 @@ from libs.contracts import make_key
 from services.classification import reading
 from services.classification.domain import AssetSeen, Message
 from services.classification.reading import AssetReader
+from tests.altered import ABSENT, altered, put
 from tests.classifiers import record_of
 
 GOOD: dict[str, Any] = {
@@ -47,7 +48,6 @@ GOOD: dict[str, Any] = {
         "change": {"feed": "cmdb", "source_key": "a", "source_version": 1},
     },
 }
-_ABSENT = object()
 PLACES = [
     *((name,) for name in GOOD),
     *(("data", name) for name in GOOD["data"]),
@@ -59,23 +59,10 @@ PLACES = [
     ("data", "after", "relations", 0, "asset_id"),
 ]
 VALUES = st.sampled_from([
-    _ABSENT, None, True, 0, 1, -1, 2**60, 1.5, "", "x", "1", "mayor", "MAYOR", "x" * 201, "2026-04-01T00:00:00", "2026-04-01",
+    ABSENT, None, True, 0, 1, -1, 2**60, 1.5, "", "x", "1", "mayor", "MAYOR", "mayor\n", "3B\n", "x" * 201, "2026-04-01T00:00:00", "2026-04-01",
     "active", "retired", "media", "lgwan", "stores", [], ["x"], {}, {"x": 1}, {"x": None}, {"X": 1}, {"x": [1]}, [None], "3B", "3b",
-    "urn:daicho:990019:mayor:inventory", "daicho.asset.changed.v2",
+    "urn:daicho:990019:mayor:inventory", "daicho.asset.changed.v2", "00-00000000000000000000000000000001-0000000000000001-01\n",
 ])  # fmt: skip
-
-
-def put(content: Any, path: tuple[Any, ...], value: Any) -> Any:
-    """The content with a value at a path, or without what is there."""
-    again = json.loads(json.dumps(content))
-    inner = again
-    for step in path[:-1]:
-        inner = inner[step]
-    if value is _ABSENT:
-        inner.pop(path[-1], None)
-    else:
-        inner[path[-1]] = value
-    return again
 
 
 def told(content: Any, key: bytes = b"") -> Any:
@@ -108,12 +95,7 @@ def by_the_reader(record: Any) -> Any:
 
 @given(changes=st.lists(st.tuples(st.sampled_from(PLACES), VALUES), max_size=3))
 def test_what_the_structs_take_is_what_the_models_take(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
-    content = GOOD
-    for path, value in changes:
-        try:
-            content = put(content, path, value)
-        except (KeyError, TypeError, IndexError):
-            continue
+    content = altered(GOOD, changes)
 
     record = told(content)
 
