@@ -22,10 +22,11 @@ from libs.contracts.words import Slug
 from libs.observability import Metrics
 from libs.observability.metrics import FEED_ITEMS
 from libs.persistence import Sessions
-from libs.security import FieldError, Guard, Identity, ProblemError, Role, TokenVerifier, authenticated
+from libs.security import FieldError, Guard, Identity, ProblemError, TokenVerifier
 from libs.security import create_app as secured_app
 from services.inventory import lines
 from services.inventory.attachments.api import AttachmentApi
+from services.inventory.calls import Feeder
 from services.inventory.dead_letters.api import DeadLetterApi
 from services.inventory.disposals.api import DisposalApi
 from services.inventory.doors import DOORS, NDJSON, Delivery, Sent, UnreadableError
@@ -56,8 +57,6 @@ from services.inventory.snapshots.api import SnapshotApi
 from services.inventory.worker import PASSED_OVER, Clock
 
 VERSION: Final = "1"
-
-Feeder = Annotated[Identity, Depends(authenticated(Role.FEEDER))]
 
 
 class Accepted(BaseModel):

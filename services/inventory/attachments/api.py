@@ -4,31 +4,26 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Final
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict
 
 from libs.contracts import ProblemType, Profile
 from libs.contracts.words import ShortText, Slug
 from libs.persistence import Sessions
-from libs.security import FieldError, Identity, ProblemError, Role, authenticated
-from libs.security.preconditions import check_match, etag_of, required
+from libs.security import FieldError, ProblemError
+from libs.security.preconditions import check_match, required
 from services.inventory.attachments import store
 from services.inventory.attachments.domain import AttachmentGiven, AttachmentKind, faults_of
 from services.inventory.attachments.store import AttachmentRow
-from services.inventory.idempotency import Attempt
+from services.inventory.calls import Again, Editor, IfMatch, Reader, with_etag
 from services.inventory.register.answers import there
 from services.inventory.store import asset_of
 from services.inventory.worker import Clock
 
 MOST_OF_AN_ASSET: Final = 200
-
-Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
-Editor = Annotated[Identity, Depends(authenticated(Role.EDITOR, Role.SECURITY_OFFICER))]
-IfMatch = Annotated[str | None, Header()]
-Again = Annotated[Attempt, Depends(Attempt)]
 
 
 class Attachment(BaseModel):
@@ -161,6 +156,4 @@ def _attachment_there(row: AttachmentRow | None) -> AttachmentRow:
 
 
 def _answer(answered: dict[str, object], response: Response) -> Attachment:
-    attachment = Attachment.model_validate(answered)
-    response.headers["ETag"] = etag_of(attachment.revision)
-    return attachment
+    return with_etag(Attachment.model_validate(answered), response)

@@ -27,6 +27,7 @@ from libs.persistence import Sessions, driver_of
 from libs.persistence.scope import NO_BODY
 from libs.security import FieldError, Identity, ProblemError, Role, authenticated
 from libs.security.identity import EVERY_BODY
+from services.inventory.calls import Limit
 from services.inventory.dead_letters import store
 from services.inventory.dead_letters.releases import ANY, WRITABLE, Asked, BehindError, Releases
 from services.inventory.dead_letters.store import LetterFilter, LetterRow, LetterState, ParkedPlace
@@ -36,13 +37,11 @@ from services.inventory.doors.mapping import FeedMapping
 from services.inventory.intake import key_of, submission, value_of
 from services.inventory.worker import Clock
 
-MOST_A_PAGE: Final = 500
 MOST_KEYS_AT_ONCE: Final = 200
 """Keys that one call releases: each is a transaction, and a caller waits for all of them."""
 
 Operator = Annotated[Identity, Depends(authenticated(Role.OPERATOR))]
 LetterId = Annotated[str, Path(max_length=500)]
-Limit = Annotated[int, Query(ge=1, le=MOST_A_PAGE)]
 Named = Annotated[str | None, Query(max_length=249)]
 KeyText = Annotated[str, Field(min_length=1, max_length=1000)]
 TopicName = Annotated[str, Field(max_length=249)]

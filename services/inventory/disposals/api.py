@@ -3,29 +3,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from libs.contracts import ProblemType, Profile
 from libs.contracts.words import Slug
 from libs.persistence import Sessions
-from libs.security import Identity, ProblemError, Role, authenticated
+from libs.security import ProblemError
+from services.inventory.calls import Again, Editor, IfMatch, Limit, Reader
 from services.inventory.disposals import store
 from services.inventory.disposals.answers import Disposal, disposal
 from services.inventory.disposals.domain import DisposalAct, Method, table
 from services.inventory.register.answers import RegisteredAsset, registered, there
 from services.inventory.requests.answers import ActRequest
-from services.inventory.requests.desk import WAITS, Again, Desk, IfMatch
+from services.inventory.requests.desk import WAITS, Desk
 from services.inventory.store import asset_of
-
-MOST_A_PAGE: Final = 500
-
-Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
-Editor = Annotated[Identity, Depends(authenticated(Role.EDITOR, Role.SECURITY_OFFICER))]
-Limit = Annotated[int, Query(ge=1, le=MOST_A_PAGE)]
 
 
 class DisposalPage(BaseModel):

@@ -4,15 +4,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from libs.contracts import Profile
 from libs.persistence import Sessions
-from libs.security import Identity, Role, authenticated
+from services.inventory.calls import Again, Editor, IfMatch, Reader
 from services.inventory.composition import PERSON, Authorities, Told, compose
 from services.inventory.disposals.answers import RetiredAsset
 from services.inventory.domain import Source
@@ -20,11 +20,8 @@ from services.inventory.edits.domain import Addition, Edit, Restoration, Retirem
 from services.inventory.merges.store import links_of
 from services.inventory.register.answers import RegisteredAsset, there
 from services.inventory.requests.answers import ActRequest
-from services.inventory.requests.desk import WAITS, Again, Desk, IfMatch
+from services.inventory.requests.desk import WAITS, Desk
 from services.inventory.store import asset_of
-
-Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
-Editor = Annotated[Identity, Depends(authenticated(Role.EDITOR, Role.SECURITY_OFFICER))]
 
 
 class StandingEdit(BaseModel):

@@ -8,15 +8,16 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, BinaryIO, Final, Literal
 
-from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
 from libs.contracts import EarlierScales, Feed, ProblemType, Profile
 from libs.contracts.words import Slug
 from libs.persistence import Sessions
-from libs.security import FieldError, Identity, ProblemError, Role, authenticated
+from libs.security import FieldError, Identity, ProblemError
 from libs.security.problems import MAX_FIELDS
+from services.inventory.calls import Feeder, Reader
 from services.inventory.doors import UnreadableError
 from services.inventory.doors.entering import Version, as_problem, check_form, feed_of, in_session, numbered
 from services.inventory.intake import Intake
@@ -49,8 +50,6 @@ _BODY: Final[Mapping[str, Any]] = {
     }
 }
 
-Feeder = Annotated[Identity, Depends(authenticated(Role.FEEDER))]
-Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
 Mode = Literal["file", "rows"]
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID, uuid4
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -16,26 +16,18 @@ from libs.contracts import ProblemType, Profile
 from libs.contracts.keys import asset_id as made_from
 from libs.contracts.words import COUNTED, ShortText, Slug, SourceKey
 from libs.persistence import PoolConnection, Sessions
-from libs.security import Identity, ProblemError, Role, authenticated
+from libs.security import Identity, ProblemError
 from libs.security.preconditions import check_match, etag_of, required
 from services.inventory import store as register_store
 from services.inventory.acting import about, hold
+from services.inventory.calls import MOST_A_PAGE, Again, Editor, IfMatch, Limit, Reader, with_etag
 from services.inventory.composition import PERSON, Authorities, Told
 from services.inventory.domain import Register, Source
-from services.inventory.idempotency import Attempt
 from services.inventory.merges import store
 from services.inventory.merges.domain import CandidateState, MergeKind, Since, heard, move
 from services.inventory.register.answers import there
 from services.inventory.store import AssetRow, CandidateRow, MergeRow
 from services.inventory.worker import Clock
-
-MOST_A_PAGE: Final = 500
-
-Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
-Editor = Annotated[Identity, Depends(authenticated(Role.EDITOR, Role.SECURITY_OFFICER))]
-IfMatch = Annotated[str | None, Header()]
-Again = Annotated[Attempt, Depends(Attempt)]
-Limit = Annotated[int, Query(ge=1, le=MOST_A_PAGE)]
 
 
 class Evidence(BaseModel):
@@ -535,6 +527,5 @@ def _merge(row: MergeRow) -> Merge:
 
 
 def _answer(merge: Merge, response: Response) -> Merge:
-    response.headers["ETag"] = etag_of(merge.revision)
     response.headers["Location"] = f"/v1/merges/{merge.merge_id}"
-    return merge
+    return with_etag(merge, response)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Path
 from pydantic import BaseModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -13,14 +13,13 @@ from libs.bus import letter_id
 from libs.contracts import ProblemType, Profile, Reason
 from libs.contracts.topics import FEED
 from libs.persistence import Sessions
-from libs.security import Identity, ProblemError, Role, authenticated
+from libs.security import ProblemError
 from services.inventory import store
+from services.inventory.calls import Feeder
 from services.inventory.dead_letters.store import LetterRow, LetterState, last_of
 from services.inventory.intake import Ticket
 from services.inventory.receipts.store import IGNORED, PUT_ASIDE, UNCHANGED, noted
 from services.inventory.worker import GROUP
-
-Feeder = Annotated[Identity, Depends(authenticated(Role.FEEDER))]
 
 
 class ItemOutcome(BaseModel):

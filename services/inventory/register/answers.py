@@ -7,13 +7,11 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from fastapi import Response
 from pydantic import BaseModel
 
 from libs.contracts import Asset, AssetKind, AssetStatus, Change, ProblemType
 from libs.contracts.words import RelationType, Slug
 from libs.security import ProblemError
-from libs.security.preconditions import etag_of
 from services.inventory.register.domain import What
 from services.inventory.store import AssetRow
 
@@ -157,8 +155,3 @@ def there(row: AssetRow | None) -> AssetRow:
 
 def registered(row: AssetRow) -> RegisteredAsset:
     return RegisteredAsset.model_validate({**row.state, "revision": row.revision, "updated_at": row.updated_at})
-
-
-def with_etag(asset: RegisteredAsset, response: Response) -> RegisteredAsset:
-    response.headers["ETag"] = etag_of(asset.revision)
-    return asset

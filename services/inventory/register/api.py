@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime
 from pydantic_core import to_json
@@ -17,9 +17,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from libs.contracts import AssetKind, AssetStatus, ProblemType, Profile
 from libs.contracts.words import DeclaredLevels, Slug
 from libs.persistence import Sessions
-from libs.security import FieldError, Identity, ProblemError, Role, authenticated
+from libs.security import FieldError, Identity, ProblemError
 from libs.security.preconditions import etag_of, is_known
 from libs.security.problems import language_of
+from services.inventory.calls import MOST_A_PAGE, Limit, Reader, with_etag
 from services.inventory.register import domain, store, writing
 from services.inventory.register.answers import (
     AssetPage,
@@ -35,22 +36,18 @@ from services.inventory.register.answers import (
     RelationHistory,
     registered,
     there,
-    with_etag,
 )
 from services.inventory.register.domain import Recorded, Span, Spans, Telling, What
 from services.inventory.register.searching import words_of
 from services.inventory.store import AssetRow, RevisionRow, revisions_of
 from services.inventory.worker import Clock
 
-MOST_A_PAGE: Final = 500
 _PLACE: Final = r"^[012]-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 _NO_NUL: Final = r"^[^\x00]*$"
 _NO_LEVELS: Final = dict.fromkeys(DeclaredLevels.model_fields)
 _NEITHER: Final = {"section": None, "zone": None}
 _MATCHES: Final = ("exact", "prefix", "part")
 
-Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
-Limit = Annotated[int, Query(ge=1, le=MOST_A_PAGE)]
 _BOUNDS: Final[dict[str, Any]] = {"ge": datetime(1, 1, 2, tzinfo=UTC), "le": datetime(9999, 12, 30, tzinfo=UTC)}
 """Moments that are some moment in every zone."""
 AsOf = Annotated[

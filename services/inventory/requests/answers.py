@@ -7,11 +7,9 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from fastapi import Response
 from pydantic import BaseModel
 
 from libs.contracts.words import Slug
-from libs.security.preconditions import etag_of
 from services.inventory.acts import changed_since
 from services.inventory.domain import State
 from services.inventory.requests.store import ActRequestRow, RequestState
@@ -45,8 +43,3 @@ def act_request(row: ActRequestRow, state: State | None) -> ActRequest:
     """A request, beside the asset as it is now (None where it is not there)."""
     changed = changed_since(row.rested_on, state) if row.state == RequestState.ASKED else ()
     return ActRequest.model_validate({**row.model_dump(), "changed_since": changed})
-
-
-def with_request_etag(request: ActRequest, response: Response) -> ActRequest:
-    response.headers["ETag"] = etag_of(request.revision)
-    return request

@@ -3,31 +3,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict
 
 from libs.contracts import ProblemType, Profile
 from libs.contracts.words import ShortText, Slug
 from libs.persistence import Sessions
-from libs.security import Identity, ProblemError, Role, authenticated
+from libs.security import Identity, ProblemError
 from libs.security.preconditions import check_match, required
+from services.inventory.calls import Again, Editor, IfMatch, Limit, Reader, with_etag
 from services.inventory.idempotency import Attempt
 from services.inventory.register.store import named
 from services.inventory.requests import store
-from services.inventory.requests.answers import ActRequest, act_request, with_request_etag
-from services.inventory.requests.desk import Again, Desk, IfMatch
+from services.inventory.requests.answers import ActRequest, act_request
+from services.inventory.requests.desk import Desk
 from services.inventory.requests.store import ActRequestRow, RequestState
 from services.inventory.store import AssetRow, asset_of
 from services.inventory.worker import Clock
-
-MOST_A_PAGE: Final = 500
-
-Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
-Editor = Annotated[Identity, Depends(authenticated(Role.EDITOR, Role.SECURITY_OFFICER))]
-Limit = Annotated[int, Query(ge=1, le=MOST_A_PAGE)]
 
 
 class Note(BaseModel):
@@ -94,7 +88,7 @@ class RequestApi:
         async with self._sessions.session(caller.scope(self._bodies)) as session:
             row = _there(await store.find(session, request_id))
             asset = await asset_of(session, row.asset_id)
-        return with_request_etag(act_request(row, asset.state if asset else None), response)
+        return with_etag(act_request(row, asset.state if asset else None), response)
 
     async def approve(
         self,
@@ -156,7 +150,7 @@ class RequestApi:
                 session.add(row)
                 answered = act_request(row, None).model_dump(mode="json")
                 attempt.keep(session, answered)
-        return with_request_etag(ActRequest.model_validate(answered), response)
+        return with_etag(ActRequest.model_validate(answered), response)
 
 
 def _check_decider(row: ActRequestRow, state: RequestState, caller: Identity) -> None:

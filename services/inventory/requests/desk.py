@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID, uuid4
 
-from fastapi import Depends, Header, Response
+from fastapi import Response
 from pydantic import BaseModel
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -18,19 +18,17 @@ from libs.security.preconditions import check_match, etag_of, required
 from services.inventory import store as register_store
 from services.inventory.acting import Acting, hold
 from services.inventory.acts import Act, By, changed_since, resting_on, waits
+from services.inventory.calls import with_etag
 from services.inventory.disposals.domain import DisposalAct
 from services.inventory.disposals.writing import dispose
 from services.inventory.edits import writing
 from services.inventory.edits.domain import Addition, Edit, Restoration, Retirement, TakingBack
 from services.inventory.idempotency import Attempt
 from services.inventory.register.answers import RegisteredAsset, there
-from services.inventory.requests.answers import ActRequest, act_request, with_request_etag
+from services.inventory.requests.answers import ActRequest, act_request
 from services.inventory.requests.store import ActRequestRow, RequestState
 from services.inventory.store import AssetRow
 from services.inventory.worker import Clock
-
-IfMatch = Annotated[str | None, Header()]
-Again = Annotated[Attempt, Depends(Attempt)]
 
 Answer = TypeVar("Answer", bound=BaseModel)
 Doing = Callable[[Acting, Any, By], Awaitable[BaseModel]]
@@ -157,7 +155,7 @@ def _answer(answered: dict[str, Any], answer: type[Answer], response: Response) 
     if "request_id" in answered:
         response.status_code = 202
         response.headers["Location"] = f"/v1/requests/{answered['request_id']}"
-        return with_request_etag(ActRequest.model_validate(answered), response)
+        return with_etag(ActRequest.model_validate(answered), response)
     if "revision" in answered:
         response.headers["ETag"] = etag_of(answered["revision"])
     return answer.model_validate(answered)

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -16,7 +16,8 @@ from libs.contracts import ProblemType, Profile, SnapshotMark, SnapshotState
 from libs.contracts.words import SessionId, ShortText, Slug
 from libs.persistence import Sessions
 from libs.security import FieldError, Identity, ProblemError, Role, authenticated
-from libs.security.preconditions import check_match, etag_of, required
+from libs.security.preconditions import check_match, required
+from services.inventory.calls import Again, Editor, Feeder, IfMatch, Limit, Reader, Traceparent, with_etag
 from services.inventory.doors.entering import feed_of
 from services.inventory.idempotency import Attempt
 from services.inventory.intake import Intake
@@ -26,17 +27,9 @@ from services.inventory.snapshots.store import SnapshotRow
 from services.inventory.store import AssetRow
 from services.inventory.worker import Clock
 
-MOST_A_PAGE: Final = 500
 _REMAIN: Final = (SnapshotState.WAITING, SnapshotState.RETIRING)
 
-Feeder = Annotated[Identity, Depends(authenticated(Role.FEEDER))]
 Either = Annotated[Identity, Depends(authenticated(Role.READER, Role.FEEDER))]
-Reader = Annotated[Identity, Depends(authenticated(Role.READER))]
-Editor = Annotated[Identity, Depends(authenticated(Role.EDITOR, Role.SECURITY_OFFICER))]
-Traceparent = Annotated[str | None, Header()]
-IfMatch = Annotated[str | None, Header()]
-Again = Annotated[Attempt, Depends(Attempt)]
-Limit = Annotated[int, Query(ge=1, le=MOST_A_PAGE)]
 Items = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -230,7 +223,7 @@ class SnapshotApi:
             if (feeds := _feeds_of(caller)) is not None and row.feed not in feeds:
                 _there(None)
             (shown,) = await _shown(database, [row])
-        return _answer(shown, response)
+        return with_etag(shown, response)
 
     async def missing(
         self,
@@ -287,7 +280,7 @@ class SnapshotApi:
             row = _there(await store.find(database, snapshot_id, scope, to_change=True))
             answered = await attempt.answered(database, caller, row.bodies[0], now)
             if answered is not None:
-                return _answer(SnapshotShown.model_validate(answered), response)
+                return with_etag(SnapshotShown.model_validate(answered), response)
             check_match(expected, row.revision)
             if row.state != SnapshotState.WAITING:
                 raise ProblemError(ProblemType.CONFLICT, "inventory.snapshot.not_waiting")
@@ -298,7 +291,7 @@ class SnapshotApi:
                 await store.forget_missing(database, snapshot_id)
             (shown,) = await _shown(database, [row])
             attempt.keep(database, shown.model_dump(mode="json"))
-        return _answer(shown, response)
+        return with_etag(shown, response)
 
     def _check_bodies(self, feed: str, named: Iterable[str], declared: Collection[str], caller: Identity) -> None:
         strangers = [
@@ -350,8 +343,3 @@ def _there(row: SnapshotRow | None) -> SnapshotRow:
     if row is None:
         raise ProblemError(ProblemType.NOT_FOUND, "inventory.snapshot.not_found")
     return row
-
-
-def _answer(snapshot: SnapshotShown, response: Response) -> SnapshotShown:
-    response.headers["ETag"] = etag_of(snapshot.revision)
-    return snapshot
